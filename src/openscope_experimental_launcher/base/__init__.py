@@ -1,0 +1,1 @@
+"""The documented face of the launcher, which labs subclass."""

@@ -1,0 +1,871 @@
+"""`BaseExperiment`: one experimental session, one method a stage. Labs subclass it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..closing import Closing, close_session, finding_event
+from ..engines import FolderSource, Launch, Source, get_engine
+from ..errors import (
+    EngineError,
+    Failure,
+    Finding,
+    LauncherError,
+    ParameterError,
+    PreflightError,
+    RepositoryError,
+    RigBusyError,
+    SessionError,
+    attempt,
+)
+from ..locks import ProcessLock
+from ..metadata import experiment as records
+from ..metadata.machine import environment, platform_info
+from ..parameters.camstim import DEFAULT_CONFIG_PATH
+from ..parameters.layers import Loaded, given, load, offers
+from ..parameters.placeholders import bind
+from ..parameters.prompts import complete, is_interactive
+from ..plan import DEFAULT_OUTPUT_DIR, Plan, make_plan
+from ..preflight import busy_findings, check_plan, rig_lock
+from ..repository import DEFAULT_REPO_PATH, GitSource, save_state
+from ..session.folder import SessionFolder, claim
+from ..session.journal import (
+    AcquisitionJudged,
+    Journal,
+    NoteAdded,
+    RepositoryReady,
+    SessionOpened,
+    StageEntered,
+)
+from ..session.output import tail
+from ..session.record import SessionRecord
+from ..session.state import fallback_folder, locks_folder, runs_folder
+from ..supervision.judgement import Judgement, judge_end
+from ..supervision.pump import RecordPump
+from ..supervision.supervisor import Acquisition, guard_spec
+from ..supervision.tree import system_memory_percent
+from ..utils.config_loader import ConfigLoader
+from ..utils.git_manager import GitManager
+from ..utils.process_monitor import ProcessMonitor
+from .bonsai_interface import BonsaiInterface
+from .interrupts import deliberate_end
+from .options import Outcome, RunOptions
+from .run_log import RunLog
+
+__all__ = [
+    "DEFAULT_CONFIG_PATH",
+    "DEFAULT_OUTPUT_DIR",
+    "DEFAULT_REPO_PATH",
+    "BaseExperiment",
+]
+
+_log = logging.getLogger("openscope")
+
+
+class BaseExperiment:
+    """Runs one experimental session from a parameter file.
+
+    `run` goes through the stages in order; each is a method that a subclass may override. Making
+    an object does nothing: no files, no signal handlers.
+
+    Args:
+        options: what was asked for beside the parameter file; the defaults suit a script.
+
+    Attributes:
+        params: the parameters as a plain dict: the file's keys, the other spelling of keys that
+            have two, and the answers to prompts.
+        config: the rig's CamStim configuration, section → key → value.
+        subject_id: the subject, once known.
+        user_id: the experimenter, once known.
+        session_uuid: the session's name, which is its folder's.
+        session_directory: absolute path of the session folder.
+        start_time: when the acquisition started, with the local offset.
+        stop_time: when it ended.
+        params_checksum: SHA-256 of the parameter file's bytes.
+        script_checksum: SHA-256 of the workflow or script that runs.
+        bonsai_process: the acquisition: `pid`, `poll()`, `wait()`, `returncode`.
+        stdout_data: the last part of what it printed.
+        stderr_data: the last part of what it printed on standard error.
+        hJob: the Windows job object; None on other systems.
+        outcome: how the last `run` ended.
+        config_loader, git_manager, process_monitor, bonsai_interface: helpers; a subclass may
+            replace them, and the run uses the replacements.
+    """
+
+    def __init__(self, options: RunOptions | None = None) -> None:
+        self.options = options or RunOptions()
+        self.params: dict[str, Any] = {}
+        self.config: dict[str, dict[str, Any]] = {}
+        self.subject_id: str | None = None
+        self.user_id: str | None = None
+        self.session_uuid: str | None = None
+        self.session_directory: str | None = None
+        self.start_time: datetime | None = None
+        self.stop_time: datetime | None = None
+        self.params_checksum: str | None = None
+        self.script_checksum: str | None = None
+        self.bonsai_process: Acquisition | None = None
+        self.stdout_data = ""
+        self.stderr_data = ""
+        self.hJob: Any = None
+        self.outcome = Outcome()
+
+        self.config_loader = ConfigLoader()
+        self.git_manager = GitManager(
+            allow_dirty=self.options.allow_dirty,
+            offline=self.options.offline,
+            on_progress=self._tell,
+        )
+        self.process_monitor = ProcessMonitor()
+        self.bonsai_interface = BonsaiInterface()
+
+        self._answers: dict[str, Any] = {}
+        self._loaded: Loaded | None = None
+        self._begin_afresh()
+
+    def _begin_afresh(self) -> None:
+        """Forget the last run's session, but not the answers."""
+        self.session_uuid = self.session_directory = None
+        self.start_time = self.stop_time = None
+        self.bonsai_process = None
+        self.stdout_data = self.stderr_data = ""
+        self._percent_used: float | None = None
+        self._plan: Plan | None = None
+        self._folder: SessionFolder | None = None
+        self._journal = Journal(fallback_folder() / f"{uuid.uuid4().hex}.jsonl")
+        self._run_folder = Path()
+        self._run_log = RunLog()
+        self._session_lock: ProcessLock | None = None
+        self._judgement: Judgement | None = None
+        self._managed = False
+        self._closing = False
+        self._interrupts = 0
+
+    # -- the whole run -------------------------------------------------------------------------
+
+    def run(self, param_file: str | os.PathLike[str] | None = None) -> bool:
+        """Run one session: parameters, checks, code, folder, acquisition, post-processing, records.
+
+        Args:
+            param_file: JSON parameter file; None means an empty one.
+
+        Returns:
+            True when the acquisition completed. False on any failure, never an exception;
+            `outcome` says what happened.
+        """
+        self._begin_afresh()
+        self._managed = True
+        failure: Failure | None = None
+        interrupted = False
+        with deliberate_end(self._end_asked):
+            try:
+                failure = attempt(lambda: self._carry_out(param_file))
+            except KeyboardInterrupt:
+                interrupted = True
+            finally:
+                self._managed = False
+                self.cleanup()
+        self.outcome = self._conclude(failure, interrupted)
+        return self.outcome.exit_code == 0
+
+    def _carry_out(self, param_file: str | os.PathLike[str] | None) -> None:
+        self._enter("parameters")
+        self._load_for_run(param_file)
+        self._enter("checks")
+        plan = self._plan = self.make_plan()
+        self._check(plan)
+        with self._alone(plan):
+            self._enter("repository")
+            self._prepare_code(plan)
+            self._enter("session folder")
+            self._open_session()
+            self._hold_session(plan)
+
+    def _hold_session(self, plan: Plan) -> None:
+        """Everything from the opened folder to its closing, which nothing may skip."""
+        display = self._open_display(plan)
+        display_started = attempt(display.start) if display else None
+        failure: Failure | None = None
+        try:
+            failure = attempt(self._acquire)
+        except KeyboardInterrupt:
+            self._judge(Judgement("aborted", "Interrupted before the acquisition started."))
+        try:
+            if failure is not None:
+                self._fail(failure)
+            if self.start_time is not None:
+                self._post_process()
+            self._close(plan)
+        finally:
+            if display and display_started is None:
+                attempt(display.stop)
+        if failure is not None:
+            raise failure.error
+
+    def _acquire(self) -> None:
+        self._enter("acquisition")
+        self.start_bonsai()
+
+    def _fail(self, failure: Failure) -> None:
+        _log.error(failure.traceback if failure.bug else failure.error.render())
+        if self._judgement is None:
+            self._judge(Judgement("failed", failure.error.message, failure.error.findings))
+
+    def _conclude(self, failure: Failure | None, interrupted: bool) -> Outcome:
+        folder = self._folder.path if self._folder else None
+        if failure is not None:
+            _log.error(failure.error.render())
+            _log.debug(failure.traceback)
+        if self._judgement is None:
+            if interrupted:
+                return Outcome("aborted", "Interrupted before the session began.", None, folder)
+            return Outcome("not started", failure.error.message if failure else "", failure, folder)
+        return Outcome(self._judgement.outcome, self._judgement.reason, failure, folder)
+
+    def _enter(self, stage: str) -> None:
+        self._journal.record(StageEntered(stage))
+        _log.info("Stage: %s", stage)
+
+    def _tell(self, line: str) -> None:
+        if "%" not in line:  # progress is for the screen
+            _log.info(line)
+        if self.options.tell is not None:
+            self.options.tell(line)
+
+    # -- parameters ----------------------------------------------------------------------------
+
+    def load_parameters(self, param_file: str | os.PathLike[str] | None) -> None:
+        """Load and validate the parameters, and ask for what is missing.
+
+        May be called again; answers are kept. Fills `params`, `params_checksum`, `subject_id`,
+        `user_id` and `config`.
+
+        Args:
+            param_file: JSON parameter file; None means an empty one.
+
+        Raises:
+            FileNotFoundError: the file is not there.
+            ValueError: the file or a value cannot be used; the error names every fault.
+        """
+        file = Path(param_file) if param_file else None
+        overrides = self.options.overrides
+        self.config = self.config_loader.load_config(given(file, overrides))
+        self._take(load(file, overrides=overrides, config=self.config, answers=self._answers))
+        self._answers |= self.collect_runtime_information()
+        self._take(load(file, overrides=overrides, config=self.config, answers=self._answers))
+
+    def _take(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self.params = loaded.values
+        self.params_checksum = loaded.checksum
+        self.subject_id = loaded.parameters.subject_id
+        self.user_id = loaded.parameters.user_id
+
+    def collect_runtime_information(self) -> dict[str, Any]:
+        """Ask for what is missing: subject and user.
+
+        Override it to ask for more; what is returned lies over the parameter file.
+
+        Returns:
+            The answers, key → value; nothing for what is known already.
+
+        Raises:
+            ParameterError: something is missing and there is no terminal to ask on.
+        """
+        interactive = self.options.interactive
+        return complete(
+            self._require_loaded(),
+            interactive=is_interactive() if interactive is None else interactive,
+            defaults=self.options.defaults,
+            offers=offers(self.config),
+        )
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where each parameter's value comes from."""
+        return self._require_loaded().origins
+
+    @property
+    def parameter_warnings(self) -> tuple[Finding, ...]:
+        """What is odd about the parameters and need not stop a session."""
+        return self._require_loaded().warnings
+
+    def _require_loaded(self) -> Loaded:
+        if self._loaded is None:
+            self._loaded = load(None, overrides=self.options.overrides, answers=self._answers)
+        return self._loaded
+
+    def _load_for_run(self, param_file: str | os.PathLike[str] | None) -> None:
+        try:
+            self.load_parameters(param_file)
+        except LauncherError:
+            raise
+        except (ValueError, FileNotFoundError) as error:
+            # A lab's own validation in an overriding method speaks with the built-in errors.
+            raise ParameterError(str(error), where=str(param_file or "")) from error
+        self._report("parameters", self._require_loaded().warnings)
+
+    @cached_property
+    def platform_info(self) -> dict[str, Any]:
+        """The machine: `python`, `os`, `hardware`, `computer_name`, `rig_id`."""
+        rig = self._loaded.parameters.rig_id if self._loaded else None
+        return platform_info(rig)
+
+    # -- plan and checks -----------------------------------------------------------------------
+
+    def make_plan(self) -> Plan:
+        """What `run` would do with the loaded parameters; changes nothing in any checkout.
+
+        Raises:
+            LauncherError: in plain words, what stands in the way of a plan.
+        """
+        loaded = self._require_loaded()
+        engine = get_engine(loaded.parameters.launcher)
+        resolve = getattr(self.git_manager, "resolve", None)
+        code = resolve(self._repository_parameters()) if resolve else None
+        return make_plan(
+            loaded,
+            engine=engine,
+            source=GitSource(code) if code is not None else self._folder_source(),
+            code=code,
+            rehearsal=self.options.rehearse,
+        )
+
+    def _repository_parameters(self) -> dict[str, Any]:
+        """The validated values of the keys that name the repository, placeholders filled."""
+        parameters = self._require_loaded().parameters
+        keys = ("repository_url", "repository_commit_hash", "local_repository_path")
+        return {**self.params, **{key: getattr(parameters, key) for key in keys}}
+
+    def _folder_source(self) -> Source:
+        """Without git: the checkout as it lies there, else the parameter file's folder."""
+        checkout = self.git_manager.get_repository_path(self._repository_parameters())
+        if checkout:
+            return FolderSource(Path(checkout).absolute())
+        loaded = self._require_loaded()
+        named = loaded.parameters.local_repository_path
+        if named:
+            return FolderSource(Path(named).absolute())
+        return FolderSource(loaded.file.absolute().parent if loaded.file else Path.cwd())
+
+    def _check(self, plan: Plan) -> None:
+        self.script_checksum = plan.script_checksum or None
+        findings = check_plan(plan, allow_dirty=self.options.allow_dirty)
+        self._report("checks", findings)
+        errors = [finding for finding in findings if finding.level == "error"]
+        if errors:
+            raise PreflightError.from_findings("The session cannot be run as it is.", errors)
+        confirm = self.options.confirm
+        known = [*self._require_loaded().warnings, *findings]
+        if confirm is not None and not confirm(plan, known):
+            raise KeyboardInterrupt
+
+    def _report(self, stage: str, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            if finding.level != "ok":
+                self._journal.record(finding_event(stage, finding))
+                _log.warning(finding.render())
+
+    @contextmanager
+    def _alone(self, plan: Plan) -> Iterator[None]:
+        """Hold the rig and the checkout against other sessions."""
+        holder = {"session": plan.parameters.subject_id, "user": plan.parameters.user_id}
+        locks = [rig_lock(plan.rig_id)]
+        if plan.code is not None:
+            name = hashlib.sha256(str(plan.code.path).encode()).hexdigest()[:16]
+            locks.append(ProcessLock(locks_folder() / f"checkout-{name}.lock"))
+        try:
+            for lock in locks:
+                if not lock.acquire(holder={**holder, "pid": os.getpid()}):
+                    raise self._busy(plan, lock.holder())
+            busy = busy_findings(plan.rig_id, str(plan.code.path) if plan.code else "")
+            if busy:
+                raise RigBusyError.from_findings("The rig is in use.", busy)
+            yield
+        finally:
+            for lock in locks:
+                lock.release()
+
+    def _busy(self, plan: Plan, holder: dict[str, Any]) -> RigBusyError:
+        return RigBusyError(
+            f"The rig or the checkout is in use by another session "
+            f"(subject {holder.get('session')}, user {holder.get('user')}).",
+            where=f"rig {plan.rig_id}, process {holder.get('pid')}",
+            fix="Wait for its end, or stop it in its own window.",
+        )
+
+    def _prepare_code(self, plan: Plan) -> None:
+        if not self.git_manager.setup_repository(self._repository_parameters()):
+            error = getattr(self.git_manager, "error", None)
+            raise error or RepositoryError("The repository could not be set up; see the log.")
+        checkout = getattr(self.git_manager, "checkout", None)
+        if checkout is not None:
+            self._report("repository", checkout.findings)
+            self._journal.record(
+                RepositoryReady(
+                    url=checkout.url,
+                    ref=checkout.ref,
+                    commit=checkout.commit,
+                    path=str(checkout.path),
+                    dirty=checkout.dirty,
+                    untracked=len(checkout.untracked),
+                )
+            )
+        if plan.engine.name == "bonsai" and plan.parameters.bonsai_setup_script:
+            self._set_up_bonsai(plan)
+
+    def _set_up_bonsai(self, plan: Plan) -> None:
+        if plan.rehearsal:
+            return
+        parameters = plan.parameters.model_dump(exclude_none=True)
+        if not self.bonsai_interface.setup_bonsai_environment(parameters, plan.source.root):
+            raise EngineError(
+                "Bonsai could not be set up; the log says why.",
+                code="bonsai-setup-failed",
+                where=f"bonsai_setup_script: {plan.parameters.bonsai_setup_script}",
+                fix="Run the setup script by hand and look at what it says.",
+            )
+        # What was installed just now may be started in another way (mono for a Windows program).
+        self._plan = replace(plan, launch=self.make_plan().launch)
+
+    # -- session folder and metadata -----------------------------------------------------------
+
+    def determine_session_directory(self) -> str | None:
+        """Make the session folder, named `<subject>_<YYYY-MM-DD>_<HH-MM-SS>` in local time.
+
+        Returns:
+            Its absolute path, the same again within one run; None when no subject is known.
+
+        Raises:
+            SessionError: the folder cannot be made.
+        """
+        if self.session_directory is None and self.subject_id:
+            root = self._require_plan().output_root
+            folder = claim(root, self.subject_id)
+            self.session_directory, self.session_uuid = str(folder.path), folder.name
+        return self.session_directory
+
+    def _require_plan(self) -> Plan:
+        """The plan of the run; after `load_parameters` alone, one that asks no git."""
+        if self._plan is None:
+            loaded = self._require_loaded()
+            self._plan = make_plan(
+                loaded,
+                engine=get_engine(loaded.parameters.launcher),
+                source=self._folder_source(),
+                code=None,
+                rehearsal=self.options.rehearse,
+            )
+            self.script_checksum = self._plan.script_checksum or None
+        return self._plan
+
+    def _open_session(self) -> None:
+        plan = self._require_plan()
+        directory = self.determine_session_directory()
+        if directory is None:
+            raise SessionError("No session folder was made.", code="session-folder-missing")
+        self._folder = folder = SessionFolder(Path(directory).absolute())
+        self.session_uuid = self.session_uuid or folder.name
+        for part in (folder.metadata, folder.logs):
+            part.mkdir(exist_ok=True)
+        self._session_lock = session_lock(folder)
+        self._session_lock.acquire()
+        self._journal.open(folder.journal)
+        self._run_folder = runs_folder() / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+        self._journal.record(self._opened(plan, folder))
+        central = plan.parameters.centralized_log_directory
+        self.setup_continuous_logging(str(folder.path), central if not plan.rehearsal else None)
+        file = plan.parameter_file
+        self.save_experiment_metadata(str(folder.path), str(file) if file else None)
+
+    def _opened(self, plan: Plan, folder: SessionFolder) -> SessionOpened:
+        return SessionOpened(
+            session_uuid=self.session_uuid or folder.name,
+            subject_id=self.subject_id or "",
+            user_id=self.user_id or "",
+            rig_id=plan.rig_id,
+            launcher=plan.engine.name,
+            launcher_version=__version__,
+            parameter_file=str(plan.parameter_file or ""),
+            params_checksum=self.params_checksum or "",
+            run_folder=str(self._run_folder),
+            rehearsal=plan.rehearsal,
+            host=self.platform_info["computer_name"],
+            pid=os.getpid(),
+        )
+
+    def setup_continuous_logging(
+        self, output_directory: str, centralized_log_dir: str | None = None
+    ) -> None:
+        """Log to `logs/experiment_<session>.log` from now on.
+
+        Args:
+            output_directory: the session folder.
+            centralized_log_dir: a folder for a second copy of the log, such as a share.
+        """
+        log = SessionFolder(Path(output_directory).absolute()).log
+        self._run_log.open(log, Path(centralized_log_dir) if centralized_log_dir else None)
+
+    def save_experiment_metadata(
+        self, output_directory: str, param_file: str | None = None
+    ) -> None:
+        """Save what proves what runs to `experiment_metadata/`.
+
+        The original parameter file, the processed parameters, the command line, the environment,
+        the code's state, and runtime and system information; secrets are masked in all of them.
+
+        Args:
+            output_directory: the session folder.
+            param_file: the parameter file; None when there is none.
+        """
+        plan, loaded = self._require_plan(), self._require_loaded()
+        session = SessionFolder(Path(output_directory).absolute())
+        folder, rehearsal = session.metadata, plan.rehearsal
+        folder.mkdir(parents=True, exist_ok=True)
+        if param_file is not None:
+            same = loaded.raw is not None and plan.parameter_file == Path(param_file).absolute()
+            raw = loaded.raw if same and loaded.raw is not None else Path(param_file).read_bytes()
+            records.save_original(folder, Path(param_file), raw)
+        values = plan.parameters.model_dump(mode="json")
+        bound = bind(values, str(session.path), session.name)
+        records.save_processed(folder, bound, rehearsal=rehearsal)
+        arguments = self.options.arguments or sys.argv
+        records.save_command_line(folder, arguments, rehearsal=rehearsal)
+        variables = plan.bound_launch(session.path).environment
+        records.save_environment(folder, environment(__version__, variables), rehearsal=rehearsal)
+        records.save_runtime(folder, self._runtime(plan), rehearsal=rehearsal)
+        checkout = getattr(self.git_manager, "checkout", None)
+        if checkout is not None:
+            save_state(checkout, folder)
+            if rehearsal:
+                records.restamp_rehearsal(folder, "repository.json")
+
+    def _runtime(self, plan: Plan) -> dict[str, Any]:
+        return {
+            "session_uuid": self.session_uuid,
+            "subject_id": self.subject_id,
+            "user_id": self.user_id,
+            "rig_id": plan.rig_id,
+            "launcher_version": __version__,
+            "params_checksum": self.params_checksum,
+            "script_checksum": self.script_checksum,
+            "platform": self.platform_info,
+            "plan": plan.as_json(),
+            "origins": dict(plan.origins),
+        }
+
+    def _open_display(self, plan: Plan) -> Any:
+        if self.options.open_display is None or self._folder is None:
+            return None
+        return self.options.open_display(self._folder, plan, self.add_note)
+
+    def add_note(self, text: str) -> None:
+        """Add a time-stamped note to the session's journal."""
+        self._journal.record(NoteAdded(text, self.user_id or ""))
+
+    # -- the acquisition -----------------------------------------------------------------------
+
+    def start_bonsai(self) -> None:
+        """Start the acquisition and block until it has ended.
+
+        Works after `load_parameters` alone: then git is not touched, and the output goes to a
+        session folder when the parameters name an output folder, else to the launcher's state
+        folder. Afterwards `bonsai_process` keeps `pid` and `returncode`.
+
+        Raises:
+            EngineError: it could not be started.
+        """
+        plan = self._require_plan()
+        if not self._managed and self._folder is None:
+            self._place_alone(plan)
+        launch, place, stdout, stderr = self._bound(plan)
+        spec = self._guard_spec(plan, launch, place, stdout, stderr)
+        variables = {**os.environ, **launch.environment}
+        self.bonsai_process = acquisition = Acquisition.start(self._run_folder, spec, variables)
+        self.start_time = acquisition.started_at
+        _log.info("The acquisition runs as process %d.", acquisition.pid)
+        pump = RecordPump(acquisition, self._journal)
+        pump.start()
+        try:
+            self.process_monitor.monitor_process(
+                acquisition, self._percent_used or 0.0, self.kill_process
+            )
+            acquisition.wait()
+        finally:
+            if acquisition.poll() is not None or acquisition.ended_within(0):
+                self._ended(plan, acquisition, pump, stdout, stderr)
+
+    def _place_alone(self, plan: Plan) -> None:
+        if plan.parameters.output_root_folder:
+            self._open_session()
+        else:
+            self._run_folder = runs_folder() / f"alone-{uuid.uuid4().hex[:12]}"
+
+    def _bound(self, plan: Plan) -> tuple[Launch, Path, Path, Path]:
+        """The launch in its folder, and the files of its output."""
+        if self._folder is not None:
+            folder = self._folder
+            launch = plan.bound_launch(folder.path)
+            return launch, folder.path, folder.output("stdout"), folder.output("stderr")
+        place = self._run_folder.with_name(self._run_folder.name + "-output")
+        place.mkdir(parents=True)
+        return plan.bound_launch(place), place, place / "stdout.log", place / "stderr.log"
+
+    def _guard_spec(
+        self, plan: Plan, launch: Launch, place: Path, stdout: Path, stderr: Path
+    ) -> dict[str, Any]:
+        self._percent_used = system_memory_percent()
+        parameters = plan.parameters
+        threshold = min(
+            getattr(self.process_monitor, "kill_threshold", parameters.kill_threshold),
+            parameters.kill_threshold,
+        )
+        return guard_spec(
+            launch,
+            session_folder=place,
+            stdout=stdout,
+            stderr=stderr,
+            limits={
+                **plan.limits,
+                "kill_threshold": threshold,
+                "initial_memory_percent": self._percent_used,
+            },
+            watching={
+                "stop_grace_s": parameters.stop_grace_s,
+                "terminate_grace_s": parameters.terminate_grace_s,
+                "on_launcher_lost": parameters.on_launcher_lost,
+                "unattended_minutes": parameters.unattended_minutes,
+                "sample_interval_s": parameters.resource_log_interval,
+                "rig_id": plan.rig_id,
+                "checkout": str(plan.code.path) if plan.code else "",
+                "session_uuid": self.session_uuid or "",
+                "user_id": self.user_id or "",
+                "recover": [],
+            },
+        )
+
+    def _ended(
+        self, plan: Plan, acquisition: Acquisition, pump: RecordPump, stdout: Path, stderr: Path
+    ) -> None:
+        pump.join()
+        self.stop_time = acquisition.ended_at or datetime.now().astimezone()
+        self.stdout_data, self.stderr_data = tail(stdout), tail(stderr)
+        self._judge(judge_end(acquisition.ended, plan.engine, stdout, stderr))
+        if acquisition.ended is not None and self._journal.failure is None:
+            acquisition.discard()
+        else:
+            acquisition.close()
+
+    def _judge(self, judgement: Judgement) -> None:
+        self._judgement = judgement
+        for finding in judgement.findings:
+            self._journal.record(finding_event("acquisition", finding))
+            _log.log(
+                logging.ERROR if finding.level == "error" else logging.WARNING, finding.render()
+            )
+        code = self.bonsai_process.returncode if self.bonsai_process else None
+        self._journal.record(AcquisitionJudged(judgement.outcome, code, judgement.reason))
+        _log.info("The acquisition: %s. %s", judgement.outcome, judgement.reason)
+
+    def stop(self) -> None:
+        """Stop the acquisition: ask, then terminate, then kill the whole tree.
+
+        Safe at any time, from any thread, any number of times. Outside of `run` it also closes
+        the session that `start_bonsai` opened.
+        """
+        process = self.bonsai_process
+        if process is not None and process.poll() is None and not process.ended_within(0):
+            process.request_stop("launcher", "stop() was called")
+            if not self._managed:
+                process.wait()
+        if not self._managed:
+            self.cleanup()
+
+    def kill_process(self) -> None:
+        """End the acquisition's whole process tree now."""
+        process = self.bonsai_process
+        if process is not None and process.poll() is None and not process.ended_within(0):
+            process.request_kill("launcher", "kill_process() was called")
+
+    def get_bonsai_errors(self) -> str:
+        """What went wrong with the acquisition: the diagnosis, then the end of its error output;
+        empty when nothing did."""
+        said = [f.render() for f in self._judgement.findings] if self._judgement else []
+        return "\n".join([*said, self.stderr_data.strip()]).strip()
+
+    def _end_asked(self, reason: str) -> bool:
+        """A signal asks for the end. Returns whether it was taken care of."""
+        self._interrupts += 1
+        process = self.bonsai_process
+        if process is not None and not process.ended_within(0):
+            if self._interrupts == 1:
+                process.request_stop("operator", reason)
+            else:
+                process.request_kill("operator", f"{reason}, asked again")
+            return True
+        if self._closing and self._interrupts < 3:
+            self._tell("The records are being finished; press Ctrl-C again to leave them open.")
+            return self._interrupts < 2
+        return self.bonsai_process is not None and not self._closing
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def post_experiment_processing(self) -> bool:
+        """Process the data after the acquisition: the hook for labs. The default does nothing.
+
+        It is called whenever an acquisition ran. A failure is a warning: the data stay, and the
+        run's result does not change.
+
+        Returns:
+            True if successful, False otherwise.
+        """
+        return True
+
+    def _post_process(self) -> None:
+        self._enter("post-processing")
+        done: list[bool] = []
+        failure = attempt(lambda: done.append(self.post_experiment_processing()))
+        if failure is None and done != [False]:
+            return
+        words = failure.error.message if failure else "it returned False"
+        if failure is not None:
+            _log.warning(failure.traceback)
+        problem = Finding(
+            "warning",
+            "post-processing-failed",
+            f"The post-processing failed: {words}",
+            where=type(self).__name__,
+            fix="The data are complete; process them again by hand.",
+        )
+        self._report("post-processing", [problem])
+
+    def _close(self, plan: Plan) -> None:
+        if self._folder is None:
+            return
+        self._closing, self._interrupts = True, 0
+        closing = Closing(self._folder, self._journal, "launcher", finish_files=self._finish_files)
+        close_session(closing)
+
+    def _finish_files(self, _: SessionRecord) -> list[Finding]:
+        self._run_log.close()
+        return []
+
+    def cleanup(self) -> None:
+        """Let go of everything the run holds: its log, its journal, its locks. Idempotent."""
+        if self._folder is not None and not self._closing and self._judgement is not None:
+            self._close(self._require_plan())
+        self._run_log.close()
+        if self._folder is None:
+            with suppress(OSError):
+                self._journal.keep_unplaced()
+        self._journal.close()
+        if self._session_lock is not None:
+            self._session_lock.release()
+
+    # -- command line --------------------------------------------------------------------------
+
+    @classmethod
+    def create_argument_parser(cls, description: str | None = None) -> argparse.ArgumentParser:
+        """The standard command line of a lab's own launcher script.
+
+        Args:
+            description: what the script is for.
+        """
+        parser = argparse.ArgumentParser(
+            description=description or (cls.__doc__ or "").strip().split("\n")[0]
+        )
+        parser.add_argument("param_file", nargs="?", help="JSON parameter file")
+        parser.add_argument("--subject", help="subject id, instead of the file's")
+        parser.add_argument("--user", help="experimenter, instead of the file's")
+        parser.add_argument("--output", help="folder of all sessions, instead of the file's")
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="any parameter"
+        )
+        parser.add_argument(
+            "--defaults", action="store_true", help="test subject and user where none are given"
+        )
+        parser.add_argument("--rehearse", action="store_true", help="play a stand-in instead")
+        parser.add_argument(
+            "--allow-dirty", action="store_true", help="run with local edits, and save them"
+        )
+        parser.add_argument("--offline", action="store_true", help="ask no git server")
+        return parser
+
+    @classmethod
+    def run_from_args(cls, args: argparse.Namespace) -> int:
+        """Run a session as the parsed command line says.
+
+        Returns:
+            0 completed, 1 failed, 3 a bug in the launcher, 130 interrupted.
+        """
+        overrides = command_line_overrides(args.set, args.subject, args.user, args.output)
+        options = RunOptions(
+            overrides=overrides,
+            defaults=args.defaults,
+            rehearse=args.rehearse,
+            allow_dirty=args.allow_dirty,
+            offline=args.offline,
+        )
+        from .terminal import with_display
+
+        experiment = cls()
+        experiment.use(with_display(options) if sys.stdout.isatty() else options)
+        experiment.run(args.param_file)
+        return experiment.outcome.exit_code
+
+    @classmethod
+    def main(cls, description: str | None = None, args: Sequence[str] | None = None) -> int:
+        """The whole of a launcher script: `sys.exit(MyExperiment.main())`.
+
+        Args:
+            description: what the script is for.
+            args: command-line arguments; those of this process when None.
+        """
+        if not sys.stdout.isatty():  # on a terminal the display shows what happens
+            logging.basicConfig(level=logging.INFO, format="%(message)s")
+        codes: list[int] = []
+        failure = attempt(
+            lambda: codes.append(
+                cls.run_from_args(cls.create_argument_parser(description).parse_args(args))
+            )
+        )
+        if failure is not None:
+            _log.error(failure.error.render())
+            return 3 if failure.bug else 1
+        return codes[0]
+
+    def use(self, options: RunOptions) -> None:
+        """Take other options; for subclasses whose constructor takes no arguments."""
+        self.options = options
+        for name in ("allow_dirty", "offline"):
+            if hasattr(self.git_manager, name):
+                setattr(self.git_manager, name, getattr(options, name))
+
+
+def session_lock(folder: SessionFolder) -> ProcessLock:
+    """The lock whose holder writes the session's journal."""
+    key = hashlib.sha256(str(folder.path).encode()).hexdigest()[:16]
+    return ProcessLock(locks_folder() / f"session-{key}.lock")
+
+
+def command_line_overrides(
+    assignments: Sequence[str], subject: str | None, user: str | None, output: str | None
+) -> dict[str, Any]:
+    """Parameters from the options that every launcher's command line has."""
+    from ..parameters.layers import parse_set
+
+    named = {"subject_id": subject, "user_id": user, "output_root_folder": output}
+    return {**parse_set(assignments), **{key: value for key, value in named.items() if value}}

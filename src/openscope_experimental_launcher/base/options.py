@@ -1,0 +1,94 @@
+"""How one run is to be done, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import Failure, Finding
+from ..plan import Plan
+from ..session.folder import SessionFolder
+
+
+class Display(Protocol):
+    """What shows a running session to a person. It only reads; it may fail or be absent."""
+
+    def start(self) -> None:
+        """Begin to show."""
+
+    def stop(self) -> None:
+        """Show the rest and give the terminal back. May be called more than once."""
+
+    def pause(self) -> None:
+        """Give the terminal away, to somebody who asks a question on it."""
+
+    def resume(self) -> None:
+        """Take the terminal again."""
+
+
+Confirm = Callable[[Plan, Sequence[Finding]], bool]
+OpenDisplay = Callable[[SessionFolder, Plan, Callable[[str], None]], Display]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the person at the terminal asked for, beside the parameters.
+
+    Attributes:
+        overrides: parameters of the command line, the topmost layer.
+        defaults: take the documented test subject and user where none are given.
+        rehearse: play a stand-in instead of the acquisition, outputs below `./rehearsal/`.
+        allow_dirty: run with edits in the checkout, and save them with the session.
+        offline: ask no server; a branch is where it was last fetched.
+        interactive: whether questions may be asked; None means when there is a terminal.
+        confirm: asked with the plan and its findings before anything is changed; False stops.
+        open_display: makes what shows the session; None shows nothing but the log.
+        tell: told in one line what is going on before there is a display.
+        arguments: the command line, for the records.
+    """
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    defaults: bool = False
+    rehearse: bool = False
+    allow_dirty: bool = False
+    offline: bool = False
+    interactive: bool | None = None
+    confirm: Confirm | None = None
+    open_display: OpenDisplay | None = None
+    tell: Tell | None = None
+    arguments: tuple[str, ...] = ()
+
+
+EXIT_OK, EXIT_FAILED, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 3, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        name: `completed`, `failed`, `aborted`, `killed`, `lost`; `not started` when it never came
+            to an acquisition.
+        reason: one sentence; empty when there is nothing to say.
+        failure: what stopped the launcher's own work, if something did.
+        folder: the session folder; None when none was made.
+    """
+
+    name: str = "not started"
+    reason: str = ""
+    failure: Failure | None = None
+    folder: Path | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line for it."""
+        if self.failure is not None and self.failure.bug:
+            return EXIT_BUG
+        if self.name == "aborted":
+            return EXIT_INTERRUPTED
+        if self.name == "completed" and self.failure is None:
+            return EXIT_OK
+        return EXIT_FAILED

@@ -1,0 +1,98 @@
+"""`openscope demo`: a first session, made of nothing but what is in the package."""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..repository import Git
+
+_EXAMPLE = "visual_oddball"
+_AUTHOR = ("-c", "user.name=OpenScope demo", "-c", "user.email=demo@localhost")
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to put the example repository and its sessions.")
+    ] = Path("openscope-demo"),
+) -> None:
+    """Run a first session: a visual oddball task in Python, about ten seconds long.
+
+    Makes a small git repository with the experiment, a parameter file that pins its commit, and
+    runs it as any session is run. Afterwards edit what it left and run it again with `openscope
+    run`.
+    """
+    from ..base.options import RunOptions
+    from ..display.screens import show_session_contents
+    from ..session.folder import SessionFolder
+    from .run import run_session
+
+    folder = folder.absolute()
+    params = folder / f"{_EXAMPLE}.json"
+    commit = make_repository(folder / _EXAMPLE)
+    if not params.is_file():
+        write_parameters(params, folder, commit)
+    sys.stdout.write(f"Parameter file: {params}\n")
+    code = run_session(params, RunOptions(defaults=True), yes=True)
+    sessions = sorted((folder / "data").glob("*/journal.jsonl"), key=lambda j: j.stat().st_mtime)
+    if sessions:
+        show_session_contents(SessionFolder(sessions[-1].parent))
+        sys.stdout.write(f"\nEdit {params.name}, then: openscope run {_quoted(params)}\n")
+    raise typer.Exit(code)
+
+
+def make_repository(folder: Path) -> str:
+    """Make the example's git repository, unless it is there. Returns its newest commit."""
+    from ..repository.git import Git, require_supported_git
+
+    require_supported_git()
+    if not (folder / ".git").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        packaged = files("openscope_experimental_launcher") / "examples" / _EXAMPLE
+        with as_file(packaged) as source:
+            for file in sorted(source.iterdir()):
+                if file.is_file():
+                    (folder / file.name).write_bytes(file.read_bytes())
+        git = Git(folder)
+        git.run("init", "--quiet", "--initial-branch=main", ".")
+        git.run("add", "--all", ".")
+        git.run(*_AUTHOR, "commit", "--quiet", "--message=The visual oddball example")
+    return _head(Git(folder))
+
+
+def _head(git: Git) -> str:
+    return git.run("rev-parse", "HEAD").text.strip()
+
+
+def write_parameters(path: Path, folder: Path, commit: str) -> None:
+    """Write the demo's parameter file."""
+    from ..files import write_json
+
+    write_json(
+        path,
+        {
+            "description": "OpenScope demo: a visual oddball task that needs no hardware",
+            "launcher": "python",
+            "repository_url": str(folder / _EXAMPLE),
+            "repository_commit_hash": commit,
+            "local_repository_path": str(folder / "checkouts"),
+            "script_path": f"{_EXAMPLE}.py",
+            "script_parameters": {
+                "number_of_trials": 20,
+                "trial_duration_s": 0.4,
+                "deviant_probability": 0.2,
+                "seed": 7,
+            },
+            "OutputFolder": str(folder / "data"),
+        },
+    )
+
+
+def _quoted(path: Path) -> str:
+    text = str(path)
+    return f'"{text}"' if " " in text else text

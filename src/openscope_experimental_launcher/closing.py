@@ -1,0 +1,107 @@
+"""Closing a session: once, completely, whatever happened to it.
+
+The one piece of code for it, shared by `run` and recovery: steps that change files, metadata, the
+sealed manifest, `session.closed`. Every part looks first whether it was done already, so that a
+closing that was cut off can be gone through again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .errors import Finding
+from .files import write_json
+from .session.folder import SessionFolder
+from .session.journal import FindingReported, Journal, ManifestSealed, SessionClosed, StageEntered
+from .session.manifest import build_manifest, seal
+from .session.record import SessionRecord, read_record
+
+
+@dataclass(slots=True)
+class Closing:
+    """What is to be closed, and by whom.
+
+    Attributes:
+        folder: the session folder.
+        journal: its journal, open, with the session's lock held by this process.
+        closed_by: `launcher` or `recovery`.
+        finish_files: what still changes files of the session (steps, metadata, the log's end).
+            Called once, before the manifest, with the record so far; its findings are recorded.
+        on_bytes: told the size of each file when it has been hashed.
+    """
+
+    folder: SessionFolder
+    journal: Journal
+    closed_by: Literal["launcher", "recovery"]
+    finish_files: Callable[[SessionRecord], list[Finding]] = field(default=lambda _: [])
+    on_bytes: Callable[[int], None] | None = None
+
+
+def close_session(closing: Closing) -> SessionRecord:
+    """Close a session.
+
+    Returns:
+        The record of the closed session. When it was closed before, nothing is done.
+
+    Raises:
+        SessionError, OSError: a record could not be written; the session stays open and can be
+            closed again.
+    """
+    folder, journal = closing.folder, closing.journal
+    record = read_record(folder.journal)
+    if record.closed is not None:
+        return record
+    journal.record(StageEntered("closing"))
+    if record.sealed is None:
+        for finding in closing.finish_files(record):
+            journal.record(finding_event("closing", finding))
+        record = read_record(folder.journal)
+        finish_runtime(folder, record, closing.closed_by)
+        _seal(closing, record)
+    outcome = record.outcome or "lost"
+    journal.record(SessionClosed(outcome, closing.closed_by, record.reason))
+    return read_record(folder.journal)
+
+
+def finish_runtime(folder: SessionFolder, record: SessionRecord, closed_by: str) -> None:
+    """Complete `runtime_information.json` with how the session went."""
+    path = folder.metadata / "runtime_information.json"
+    begun = json.loads(path.read_bytes()) if path.is_file() else {}
+    ended = record.ended or {}
+    write_json(
+        path,
+        {
+            **begun,
+            "start_time": record.started_at or None,
+            "stop_time": record.ended_at or None,
+            "duration_s": ended.get("duration_s"),
+            "outcome": record.outcome or "lost",
+            "reason": record.reason,
+            "exit_code": ended.get("exit_code"),
+            "signal": ended.get("signal"),
+            "peak_memory_mb": ended.get("peak_memory_mb"),
+            "closed_by": closed_by,
+        },
+    )
+
+
+def _seal(closing: Closing, record: SessionRecord) -> None:
+    session = {
+        "session": closing.folder.name,
+        "outcome": record.outcome or "lost",
+        **({"rehearsal": True} if record.opened.get("rehearsal") else {}),
+    }
+    manifest = build_manifest(closing.folder, session=session, on_bytes=closing.on_bytes)
+    size = sum(entry["size"] for entry in manifest["files"].values())
+    digest = seal(closing.folder, manifest)
+    closing.journal.record(ManifestSealed(digest, len(manifest["files"]), size))
+
+
+def finding_event(stage: str, finding: Finding) -> FindingReported:
+    """A finding as an event of the journal."""
+    return FindingReported(
+        stage, finding.level, finding.code, finding.message, finding.where, finding.fix
+    )

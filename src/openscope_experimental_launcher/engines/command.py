@@ -1,0 +1,112 @@
+"""The `command` engine: any program with its arguments."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from ..errors import EngineError, Finding
+from . import Ask, Ended, Launch, Source
+from .rehearsal import stand_in
+
+if TYPE_CHECKING:
+    from ..parameters.model import Parameters
+
+
+class CommandEngine:
+    """Starts the program that `command` names, in the repository's folder."""
+
+    name = "command"
+
+    def prepare(
+        self, parameters: Parameters, source: Source, session_folder: str, *, rehearsal: bool
+    ) -> Launch:
+        """The launch of `command`; see `Engine.prepare`."""
+        if not parameters.command:
+            raise EngineError(
+                "The launcher 'command' needs a command.",
+                code="command-missing",
+                where="command",
+                fix='Give a list: "command": ["program", "argument"].',
+            )
+        program, *arguments = parameters.command
+        launch = Launch(
+            arguments=(find_program(program, source.root), *arguments),
+            folder=str(source.root),
+            ask=ask_by_signal(parameters),
+        )
+        return stand_in(launch, parameters) if rehearsal else launch
+
+    def check(self, parameters: Parameters, source: Source, launch: Launch) -> list[Finding]:
+        """Whether the program is there; see `Engine.check`."""
+        return [check_program(launch.arguments[0], "command", source)]
+
+    def diagnose(self, ended: Ended) -> list[Finding]:
+        """A command's exit code says all there is; see `Engine.diagnose`."""
+        return []
+
+
+def ask_by_signal(parameters: Parameters) -> Ask:
+    """A stop file when the parameters name one, else a signal."""
+    if parameters.stop_file:
+        return Ask("stop_file", stop_file=parameters.stop_file)
+    return Ask("signal")
+
+
+def find_program(program: str, root: Path) -> str:
+    """The absolute path of a program: as given, relative to `root`, or found on the PATH.
+
+    A program that cannot be found is returned as it is; the check says so.
+    """
+    if Path(program).is_absolute():
+        return program
+    if len(PureWindowsPath(program).parts) > 1:
+        return str(root / program)
+    return shutil.which(program) or program
+
+
+def check_program(program: str, key: str, source: Source) -> Finding:
+    """A finding on whether `program` can be executed here.
+
+    Args:
+        program: absolute path, or a name that was not found on the PATH.
+        key: the parameter that names it.
+        source: the experiment's files, where a program that is not checked out yet may be.
+    """
+    path = Path(program)
+    where = f"{key}: {program}"
+    if path.is_dir():
+        return _unusable("The program is a folder.", where, "Name the file to execute.")
+    if not path.is_file():
+        if path.is_absolute() and source.exists(path):
+            return Finding("ok", "program-found", f"{path.name} is in the repository.", where)
+        fix = "Install it, correct the name, or give its full path."
+        return _unusable("The program is not there.", where, fix, "program-missing")
+    if not os.access(path, os.X_OK):
+        fix = f"Allow it: chmod +x {path}"
+        return _unusable("The program may not be executed.", where, fix)
+    foreign = _why_foreign(path)
+    if foreign:
+        return _unusable(foreign, where, "Use a program made for this system.")
+    return Finding("ok", "program-found", f"{path.name} is there.", where)
+
+
+def _why_foreign(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(20)
+    if sys.platform != "win32" and start[:2] == b"MZ":
+        return "The program is made for Windows."
+    if sys.platform != "linux" or start[:4] != b"\x7fELF":
+        return ""
+    machine = int.from_bytes(start[18:20], "little")
+    native = {"x86_64": (62, 3), "aarch64": (183, 40)}.get(os.uname().machine)
+    return (
+        "" if native is None or machine in native else "The program is made for another processor."
+    )
+
+
+def _unusable(message: str, where: str, fix: str, code: str = "program-unusable") -> Finding:
+    return Finding("error", code, message, where, fix)

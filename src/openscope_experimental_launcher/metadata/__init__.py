@@ -1,0 +1,1 @@
+"""Records that prove what ran: parameters, command line, machine, code, environment."""

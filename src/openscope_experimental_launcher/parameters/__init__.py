@@ -1,0 +1,1 @@
+"""A session's parameters: read strictly, layered, validated, frozen, each origin known."""

@@ -1,0 +1,197 @@
+"""The checks before a session: what was planned, looked at without changing anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from .engines import Launch
+from .errors import Finding
+from .locks import ProcessLock
+from .parameters.placeholders import SLOT_FOLDER
+from .plan import Plan
+from .session.folder import session_name
+from .session.state import locks_folder, runs_folder
+from .supervision.supervisor import live_runs
+
+_LONGEST_PATH_WINDOWS = 260
+_LONGEST_NAME_BYTES = 255
+_LONGEST_COMMAND_WINDOWS = 32767
+_LONGEST_ARGUMENT_LINUX = 131072
+_ROOM_FOR_FILES = 60  # experiment_metadata/… and the log's name below the session folder
+
+
+def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
+    """All findings on a plan, in the order in which things would happen.
+
+    Args:
+        plan: the plan.
+        allow_dirty: whether edits in the checkout are meant to run.
+    """
+    findings: list[Finding] = []
+    if plan.code is not None:
+        findings += plan.code.check(allow_dirty=allow_dirty)
+        if not any(finding.level == "error" for finding in findings):
+            findings.append(
+                Finding(
+                    "ok",
+                    "repository-resolved",
+                    f"The code is {plan.code.ref} at {plan.code.commit[:12]}.",
+                    where=str(plan.code.path),
+                )
+            )
+    else:
+        findings.append(
+            Finding(
+                "warning",
+                "repository-none",
+                "No repository is named, so nothing proves which code ran.",
+                where="repository_url",
+                fix="Keep the experiment in a git repository and name it.",
+            )
+        )
+    findings += plan.engine.check(plan.parameters, plan.source, plan.launch)
+    findings += check_launch(plan.launch)
+    findings += check_output(plan)
+    findings += check_rig(plan)
+    return findings
+
+
+def check_launch(launch: Launch) -> list[Finding]:
+    """Whether the system can carry the command line at all."""
+    problems: list[Finding] = []
+    for number, argument in enumerate(launch.arguments):
+        text = argument.replace(SLOT_FOLDER, "")
+        wrong = _why_not_carried(text)
+        if wrong:
+            problems.append(
+                Finding(
+                    "error",
+                    "argument-unusable",
+                    f"An argument of the acquisition {wrong}.",
+                    where=f"argument {number}: {text[:60]!r}",
+                    fix="Change the parameter it comes from; put long data into a file.",
+                )
+            )
+    length = sum(len(argument) + 3 for argument in launch.arguments)
+    if sys.platform == "win32" and length > _LONGEST_COMMAND_WINDOWS:
+        problems.append(
+            Finding(
+                "error",
+                "command-line-too-long",
+                f"The command line has {length} characters; Windows carries 32,767.",
+                fix="Put long values into a file of the repository.",
+            )
+        )
+    return problems
+
+
+def _why_not_carried(argument: str) -> str:
+    if "\0" in argument.replace("\0session_uuid\0", "").replace("\0output_root_folder\0", ""):
+        return "holds a NUL character"
+    try:
+        size = len(argument.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "holds a lone surrogate, which is no character"
+    if sys.platform != "win32" and size >= _LONGEST_ARGUMENT_LINUX:
+        return f"has {size} bytes; the system carries {_LONGEST_ARGUMENT_LINUX - 1}"
+    return ""
+
+
+def check_output(plan: Plan) -> list[Finding]:
+    """Whether the session folder can be made, and how much room is there."""
+    root = plan.output_root
+    existing = next((p for p in (root, *root.parents) if p.exists()), None)
+    if existing is None:
+        return [_output_error("The drive of the output folder is not there.", root, "Connect it.")]
+    if not existing.is_dir():
+        return [_output_error("The output folder is a file.", existing, "Choose another folder.")]
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [_output_error("The output folder cannot be written to.", existing, "Ask for it.")]
+    problems = _name_problems(plan)
+    if problems:
+        return problems
+    free = shutil.disk_usage(existing).free
+    reserve_gb = plan.limits.get("disk_reserve_gb") or 0.0
+    if free < reserve_gb * 1e9:
+        words = (
+            f"The output folder's disk has {free / 1e9:.1f} GB free; "
+            f"{reserve_gb:g} GB are kept for records."
+        )
+        return [_output_error(words, root, "Make room, or choose another disk.", "disk-full")]
+    return [
+        Finding(
+            "ok", "output-folder", f"The output folder has {free / 1e9:.0f} GB free.", str(root)
+        )
+    ]
+
+
+def _output_error(
+    message: str, path: Path, fix: str, code: str = "output-folder-unusable"
+) -> Finding:
+    return Finding("error", code, message, where=f"output_root_folder: {path}", fix=fix)
+
+
+def _name_problems(plan: Plan) -> list[Finding]:
+    from datetime import datetime
+
+    name = session_name(plan.parameters.subject_id or "", datetime.now().astimezone())
+    if len(name.encode()) > _LONGEST_NAME_BYTES:
+        words = f"The session folder's name would have {len(name.encode())} bytes; 255 are allowed."
+        return [_output_error(words, Path(name), "Shorten the subject id.", "name-too-long")]
+    length = len(str(plan.output_root / name)) + _ROOM_FOR_FILES
+    if sys.platform == "win32" and length > _LONGEST_PATH_WINDOWS:
+        words = (
+            f"Paths in the session folder would have over {length} characters; Windows carries 260."
+        )
+        return [_output_error(words, plan.output_root, "Use a shorter folder.", "path-too-long")]
+    return []
+
+
+def rig_lock(rig_id: str) -> ProcessLock:
+    """The lock that lets one session at a time run on a rig."""
+    return ProcessLock(locks_folder() / f"rig-{_file_name(rig_id)}.lock")
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)[:80]
+
+
+def check_rig(plan: Plan) -> list[Finding]:
+    """Whether another session holds the rig or the checkout."""
+    return [
+        *busy_findings(plan.rig_id, str(plan.code.path) if plan.code else ""),
+        *_held_findings(plan),
+    ]
+
+
+def busy_findings(rig_id: str, checkout: str) -> list[Finding]:
+    """Errors for acquisitions that run on this rig or from this checkout, their launchers alive or
+    not."""
+    return [
+        _busy(run.get("session_uuid", "?"), run.get("rig_id", ""), run.get("user_id", ""))
+        for run in live_runs(runs_folder())
+        if run.get("rig_id") == rig_id or (checkout and run.get("checkout") == checkout)
+    ]
+
+
+def _held_findings(plan: Plan) -> list[Finding]:
+    lock = rig_lock(plan.rig_id)
+    if lock.acquire():
+        lock.release()
+        return []
+    holder = lock.holder()
+    return [_busy(holder.get("session") or "another session", plan.rig_id, holder.get("user", ""))]
+
+
+def _busy(session: str, rig_id: str, user: str) -> Finding:
+    by = f" started by {user}" if user else ""
+    return Finding(
+        "error",
+        "rig-busy",
+        f"The rig is in use: {session}{by} is running.",
+        where=f"rig {rig_id}",
+        fix="Wait for its end, or stop it in its own window.",
+    )

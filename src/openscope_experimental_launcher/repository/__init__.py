@@ -1,0 +1,53 @@
+"""The experiment's repository: exactly the commit that was asked for, and nobody's work lost.
+
+`resolve` finds the commit and looks, `GitSource` reads the commit's files, `prepare` brings the
+checkout there, `save_state` writes down what ran.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from .addresses import RepositoryUrl, validate_ref, validate_url
+from .checkout import Checkout, prepare, save_state
+from .git import Git, Limits
+from .resolve import Resolved, resolve
+from .source import GitSource
+from .working import WorkingTree, repository_path
+
+if sys.platform == "win32":
+    DEFAULT_REPO_PATH = "C:/BonsaiTemp"
+else:
+    # As platformdirs says, which would have to be imported for it.
+    DEFAULT_REPO_PATH = str(
+        Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser())
+        / "openscope"
+        / "repositories"
+    )
+
+__all__ = [
+    "DEFAULT_REPO_PATH",
+    "Checkout",
+    "Git",
+    "GitSource",
+    "Limits",
+    "RepositoryUrl",
+    "Resolved",
+    "WorkingTree",
+    "default_cache_root",
+    "prepare",
+    "repository_path",
+    "resolve",
+    "save_state",
+    "validate_ref",
+    "validate_url",
+]
+
+
+def default_cache_root() -> Path:
+    """Folder of the launcher's own copies of repositories, for this user."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("openscope", appauthor=False) / "repositories"

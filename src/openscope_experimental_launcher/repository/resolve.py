@@ -1,0 +1,340 @@
+"""From a branch, tag or hash to exactly one commit. The checkout is looked at and left alone."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from ..errors import Finding, RepositoryError
+from .addresses import RepositoryUrl, is_full_hash, may_be_hash, validate_ref
+from .cache import Cache, plain_os_errors
+from .git import Git, Limits, Progress
+from .objects import Named, Tree, commits_beginning, list_tree, look_up
+from .working import WorkingTree, open_working_tree
+
+_NEAR = 5
+_ABBREVIATION = 7  # digits to which git itself shortens hashes
+_UNREACHED = {"repository-unreachable", "git-timeout", "repository-tls", "repository-no-access"}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The commit that was asked for, and where its objects are.
+
+    Attributes:
+        url: the repository's address, without credentials.
+        ref: what was asked for.
+        commit: the full hash it stands for.
+        branch: the branch that was asked for, when it was one.
+        path: folder of the checkout, which need not exist yet.
+        git_dir: where the commit's objects can be read: the checkout, or the launcher's cache.
+        source: `checkout` (the objects are there), `cache` (fetched some time before) or
+            `fetched` (just now, into the cache).
+        remote_asked: whether the server was asked.
+        offline: whether it must not be asked.
+        working: the checkout as it was found; None when there is none yet.
+        tree: the commit's files; None when the checkout is at the commit already.
+        limits: how long git may take.
+        notes: findings about how the commit was found.
+    """
+
+    url: str
+    ref: str
+    commit: str
+    branch: str | None
+    path: Path
+    git_dir: Path
+    source: Literal["checkout", "cache", "fetched"]
+    remote_asked: bool
+    offline: bool
+    notes: tuple[Finding, ...] = ()
+    working: WorkingTree | None = field(default=None, repr=False)
+    tree: Tree | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits, repr=False)
+
+    @property
+    def at_commit(self) -> bool:
+        """Whether the checkout is at the commit already."""
+        return self.working is not None and self.working.head == self.commit
+
+    @property
+    def git(self) -> Git:
+        """Git where the commit's objects are."""
+        if self.source == "checkout" and self.working is not None:
+            return self.working.git
+        return Git(self.git_dir, bare=True, transports=())
+
+    def check(self, *, allow_dirty: bool = False) -> list[Finding]:
+        """Findings before the session: how the commit was found, and work that is in no commit.
+
+        Args:
+            allow_dirty: edits of tracked files are to run, and be saved with the session.
+        """
+        local = self.working.check(allow_dirty=allow_dirty) if self.working else []
+        return [*self.notes, *local]
+
+
+def resolve(
+    url: str,
+    ref: str,
+    path: Path,
+    *,
+    cache_root: Path,
+    offline: bool = False,
+    on_progress: Progress | None = None,
+    limits: Limits | None = None,
+) -> Resolved:
+    """Find the commit that `ref` stands for, and make sure that its objects can be read.
+
+    A hash or tag that is here already is taken without asking anybody. A branch is asked for,
+    because it may have moved. What is missing is fetched into a cache of the launcher's, never
+    into the checkout.
+
+    Args:
+        url: the repository's address.
+        ref: a full or short hash, a tag, a branch or `HEAD`; `refs/heads/x` and `refs/tags/x` say
+            which is meant when there are both.
+        path: folder of the checkout (see `repository_path`).
+        cache_root: folder for the launcher's own copies of repositories.
+        offline: ask nobody; a branch is where it was last fetched.
+        on_progress: told what is being done, from any thread.
+        limits: how long git may take.
+
+    Raises:
+        RepositoryError: in plain words. Nothing was changed.
+    """
+    address = RepositoryUrl.parse(url)
+    validate_ref(ref)
+    with plain_os_errors(path):
+        working = open_working_tree(path, address)
+        limits = limits or Limits()
+        cache = Cache(address, cache_root, limits, on_progress)
+        return _Resolution(address, ref, path, offline, cache, working, limits).resolved()
+
+
+@dataclass
+class _Resolution:
+    """One question, and the places where it can be answered."""
+
+    url: RepositoryUrl
+    ref: str
+    path: Path
+    offline: bool
+    cache: Cache
+    working: WorkingTree | None
+    limits: Limits
+    asked: bool = False
+
+    def resolved(self) -> Resolved:
+        if is_full_hash(self.ref):
+            return self._at(self.ref.lower())
+        pinned = self._pinned_here()
+        if pinned:
+            return self._at(pinned)
+        if self.offline:
+            return self._last_fetched()
+        return self._as_the_server_says()
+
+    @property
+    def _name(self) -> str:
+        return self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+    @cached_property
+    def _in_checkout(self) -> Named:
+        if self.working is None or not self.working.head:
+            return Named()
+        return look_up(
+            self.working.git, self._name, branches=f"refs/remotes/{self.working.remote}/"
+        )
+
+    @property
+    def _in_cache(self) -> Named:
+        if not self.cache.exists:
+            return Named()
+        if self.ref == "HEAD":  # not the branch of that name
+            head = self.cache.git.run("cat-file", "--batch-check", input_text="HEAD^{commit}\n")
+            words = head.text.split(" ")
+            return Named(branch=words[0] if words[-1] != "missing" else "")
+        return look_up(self.cache.git, self._name, branches="refs/heads/")
+
+    def _pinned_here(self) -> str:
+        """The commit of a tag or short hash that is here; empty when it is none or not here."""
+        if self.ref == "HEAD" or self.ref.startswith("refs/heads/"):
+            return ""
+        return self._pinned(self._in_checkout) or self._pinned(self._in_cache)
+
+    def _pinned(self, named: Named) -> str:
+        meanings = {"a tag": named.tag}
+        if not self.ref.startswith("refs/"):
+            meanings["a branch"] = named.branch
+        is_ref = bool(named.tag or named.branch)
+        # A branch 2024 is no hash; deadbeef may well be meant as one.
+        if may_be_hash(self.ref) and (len(self.ref) >= _ABBREVIATION or not is_ref):
+            meanings["the beginning of a commit hash"] = named.commit
+            if named.ambiguous and not is_ref:
+                raise self._ambiguous_hash()
+        found = {meaning: commit for meaning, commit in meanings.items() if commit}
+        if len(set(found.values())) > 1:
+            raise self._ambiguous(found)
+        return named.tag or ("" if named.branch else next(iter(found.values()), ""))
+
+    def _last_fetched(self) -> Resolved:
+        commit = self._branch_here()
+        if not commit or self.ref.startswith("refs/tags/"):
+            raise RepositoryError(
+                f"'{self.ref}' was never fetched, and the server must not be asked.",
+                code="repository-never-fetched",
+                where=self.url.public,
+                fix="Run once without --offline, with a network.",
+            )
+        note = Finding(
+            "warning",
+            "repository-branch-offline",
+            f"The branch {self._name} runs at the commit last fetched, {commit[:12]}; "
+            "the server was not asked whether it moved.",
+            where=self.url.public,
+            fix="Run without --offline when there is a network, or pin a commit hash.",
+        )
+        return self._at(commit, branch=self._name, notes=(note,))
+
+    def _branch_here(self) -> str:
+        """The commit of the branch when it was last fetched, into the checkout or the cache."""
+        local, cached = self._in_checkout.branch, self._in_cache.branch
+        if self.working is None or not local or not cached:
+            return local or cached
+        # What the cache has and the checkout has not was fetched later, by a check.
+        return local if list_tree(self.working.git, cached) is not None else cached
+
+    def _as_the_server_says(self) -> Resolved:
+        try:
+            refs = self.cache.remote_refs
+        except RepositoryError as error:
+            commit = self._branch_here()
+            if error.code not in _UNREACHED or not commit:
+                raise
+            raise self._way_out(error, commit) from error
+        self.asked = True
+        if self.ref == "HEAD":
+            if not refs.head:
+                raise self._unknown([])
+            return self._at(refs.head, branch=refs.head_branch or None)
+        branch = "" if self.ref.startswith("refs/tags/") else refs.branches.get(self._name, "")
+        tag = "" if self.ref.startswith("refs/heads/") else refs.tags.get(self._name, "")
+        if branch and tag and branch != tag:
+            raise self._ambiguous({"a tag": tag, "a branch": branch})
+        if tag:
+            self.cache.fetch()  # so that the tag is known here, and the next run asks nobody
+            return self._at(tag)
+        if branch:
+            return self._at(branch, branch=self._name)
+        if may_be_hash(self.ref):
+            self.cache.fetch()
+            if commit := self._pinned(self._in_cache):
+                return self._at(commit, fetched=True)
+        raise self._unknown([*refs.branches, *refs.tags])
+
+    def _at(
+        self,
+        commit: str,
+        *,
+        branch: str | None = None,
+        notes: tuple[Finding, ...] = (),
+        fetched: bool = False,
+    ) -> Resolved:
+        """The answer, once the commit's objects are in reach."""
+        source: Literal["checkout", "cache", "fetched"] = "fetched" if fetched else "cache"
+        tree: Tree | None = None
+        if self.working is not None and self.working.head != commit:
+            tree = list_tree(self.working.git, commit)
+        if self.working is not None and (tree is not None or self.working.head == commit):
+            source = "checkout"
+        elif self.cache.exists:
+            tree = list_tree(self.cache.git, commit)
+        if tree is None and source != "checkout":
+            tree, source = self._fetched(commit), "fetched"
+        found = Finding("ok", "repository-resolved", self._words(commit, source))
+        return Resolved(
+            url=self.url.public,
+            ref=self.ref,
+            commit=commit,
+            branch=branch,
+            path=self.path,
+            git_dir=self.path / ".git" if source == "checkout" else self.cache.folder,
+            source=source,
+            remote_asked=self.asked or source == "fetched",
+            offline=self.offline,
+            notes=notes or (found,),
+            working=self.working,
+            tree=tree,
+            limits=self.limits,
+        )
+
+    def _fetched(self, commit: str) -> Tree:
+        if self.offline:
+            raise RepositoryError(
+                f"The commit {commit[:12]} is not here, and the server must not be asked.",
+                code="repository-never-fetched",
+                where=self.url.public,
+                fix="Run once without --offline, with a network.",
+            )
+        self.cache.fetch(commit)
+        tree = list_tree(self.cache.git, commit)
+        if tree is None:
+            raise self._unknown([])
+        return tree
+
+    def _words(self, commit: str, source: str) -> str:
+        what = f"{self.url.name} at {commit[:12]}"
+        if self.ref.lower() != commit:
+            what += f" ({self.ref})"
+        place = {
+            "checkout": "is here",
+            "cache": "was fetched before",
+            "fetched": "was fetched",
+        }[source]
+        asked = "" if self.asked or source == "fetched" else "; the server was not asked"
+        return f"{what} {place}{asked}."
+
+    def _unknown(self, names: list[str]) -> RepositoryError:
+        near = difflib.get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
+        known = near or sorted(names)[:_NEAR]
+        hint = f" It has: {', '.join(known)}." if known else ""
+        if near:
+            hint = f" Near: {', '.join(near)}."
+        return RepositoryError(
+            f"The repository has no branch, tag or commit '{self.ref}'.{hint}",
+            code="repository-ref-unknown",
+            where=self.url.public,
+            fix="Check repository_commit_hash, and that it was pushed.",
+        )
+
+    def _ambiguous(self, meanings: dict[str, str]) -> RepositoryError:
+        said = ", ".join(f"{meaning} ({commit[:12]})" for meaning, commit in meanings.items())
+        return RepositoryError(
+            f"'{self.ref}' is ambiguous: {said}.",
+            code="repository-ref-ambiguous",
+            where=self.url.public,
+            fix=f"Give the full commit hash, refs/tags/{self._name} or refs/heads/{self._name}.",
+        )
+
+    def _ambiguous_hash(self) -> RepositoryError:
+        git = self.working.git if self.working and self._in_checkout.ambiguous else self.cache.git
+        candidates = ", ".join(h[:16] for h in commits_beginning(git, self.ref)[:_NEAR])
+        return RepositoryError(
+            f"Several commits begin with '{self.ref}': {candidates}.",
+            code="repository-ref-ambiguous",
+            where=self.url.public,
+            fix="Give the full commit hash.",
+        )
+
+    def _way_out(self, error: RepositoryError, commit: str) -> RepositoryError:
+        return RepositoryError(
+            error.message,
+            code=error.code,
+            where=error.where,
+            fix=f"{error.fix} Or run {self._name} as it was last fetched, at {commit[:12]}, "
+            "with --offline.",
+        )

@@ -1,0 +1,1 @@
+"""A session on the disk: its folder, its journal, what the journal says, its manifest."""

@@ -1,0 +1,129 @@
+"""The session folder: its name, how it is claimed, what lies where in it."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ..errors import SessionError
+
+NAME_PATTERN = re.compile(
+    r"^(?P<label>.+?)_(?P<date>\d{4}-\d{2}-\d{2})_(?P<time>\d{2}-\d{2}-\d{2})$"
+)
+"""Name of an AIND raw-data asset (source: `DataRegex.DATA` of aind-data-schema-models)."""
+
+_CLAIM_TRIES = 120
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFolder:
+    """Where the files of one session lie.
+
+    Attributes:
+        path: absolute path of the folder; its name is the session's name.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def metadata(self) -> Path:
+        return self.path / "experiment_metadata"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def log(self) -> Path:
+        return self.logs / f"experiment_{self.name}.log"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    def output(self, stream: str, attempt: int = 1) -> Path:
+        """File of the acquisition's `stdout` or `stderr`; later attempts have a number."""
+        return self.logs / (f"{stream}.log" if attempt == 1 else f"{stream}_{attempt}.log")
+
+
+def session_name(subject_id: str, when: datetime) -> str:
+    """`<subject>_<YYYY-MM-DD>_<HH-MM-SS>` in local time."""
+    return f"{subject_id}_{when:%Y-%m-%d_%H-%M-%S}"
+
+
+def claim(output_root: Path, subject_id: str, *, agreed_name: str = "") -> SessionFolder:
+    """Make a new session folder that nobody else can have got.
+
+    Args:
+        output_root: folder of all sessions; made when it is not there.
+        subject_id: the subject, checked to be a legal part of a name.
+        agreed_name: a name that several computers agreed on; it is taken as it is.
+
+    Raises:
+        SessionError: the folder cannot be made, or an agreed name is taken.
+    """
+    when = datetime.now()
+    for _ in range(_CLAIM_TRIES):
+        folder = SessionFolder(
+            (output_root / (agreed_name or session_name(subject_id, when))).absolute()
+        )
+        _check_inside(folder.path, output_root)
+        try:
+            output_root.mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir()
+        except FileExistsError as error:
+            if agreed_name or not output_root.is_dir():
+                raise _not_made(folder.path, error, taken=bool(agreed_name)) from error
+            # The next second, never the same folder; waiting keeps the name true.
+            when = max(when + timedelta(seconds=1), datetime.now())
+            continue
+        except OSError as error:
+            raise _not_made(folder.path, error, taken=False) from error
+        folder.metadata.mkdir()
+        folder.logs.mkdir()
+        _wait_until(when)
+        return folder
+    raise _not_made(folder.path, FileExistsError("too many sessions in one minute"), taken=True)
+
+
+def _wait_until(when: datetime) -> None:
+    ahead_s = (when - datetime.now()).total_seconds()
+    if 0 < ahead_s < _CLAIM_TRIES:
+        time.sleep(ahead_s)
+
+
+def _check_inside(path: Path, root: Path) -> None:
+    if path.parent.resolve() != root.absolute().resolve():
+        raise SessionError(
+            "The session folder would lie outside the output folder.",
+            code="session-name-unsafe",
+            where=str(path),
+            fix="Use a subject id without separators.",
+        )
+
+
+def _not_made(path: Path, error: OSError, *, taken: bool) -> SessionError:
+    if taken:
+        return SessionError(
+            "A session of this name is there already.",
+            code="session-name-taken",
+            where=str(path),
+            fix="Choose another name, or move the old folder away.",
+        )
+    return SessionError(
+        f"The session folder cannot be made: {error.strerror or error}",
+        code="session-folder-unwritable",
+        where=str(path),
+        fix="Check that the disk is there, that it is writable, and the output folder's name.",
+    )

@@ -1,0 +1,267 @@
+"""The journal: everything that happened to a session, one event a line, in order.
+
+It has one writer, the holder of the session's lock, and any number of readers: the log, the
+terminal, the report and recovery all read it. An event is acknowledged when `record` returns;
+milestones are on the disk by then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..jsonl import LineLog, read_lines
+
+JOURNAL_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact about a session. Subclasses name the fact in the past tense.
+
+    Class attributes:
+        name: the event's name in the journal.
+        milestone: whether it must be on the disk before the launcher acts on it.
+    """
+
+    name: ClassVar[str]
+    milestone: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened(Event):
+    """The folder was claimed. Everything recovery needs to know is here."""
+
+    name: ClassVar[str] = "session.opened"
+    session_uuid: str
+    subject_id: str
+    user_id: str
+    rig_id: str
+    launcher: str
+    launcher_version: str
+    parameter_file: str
+    params_checksum: str
+    run_folder: str
+    rehearsal: bool
+    host: str
+    pid: int
+    journal_version: int = JOURNAL_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class StageEntered(Event):
+    """The session went on to its next stage."""
+
+    name: ClassVar[str] = "stage.entered"
+    milestone: ClassVar[bool] = False
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingReported(Event):
+    """A check, a diagnosis or a step reported a warning or an error."""
+
+    name: ClassVar[str] = "finding.reported"
+    milestone: ClassVar[bool] = False
+    stage: str
+    level: str
+    code: str
+    message: str
+    where: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryReady(Event):
+    """The experiment's code lies at its commit."""
+
+    name: ClassVar[str] = "repository.ready"
+    url: str
+    ref: str
+    commit: str
+    path: str
+    dirty: bool
+    untracked: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished(Event):
+    """A step before or after the acquisition ended."""
+
+    name: ClassVar[str] = "step.finished"
+    phase: str
+    index: int
+    step: str
+    outcome: str
+    message: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AcquisitionJudged(Event):
+    """What the end of the acquisition means."""
+
+    name: ClassVar[str] = "acquisition.judged"
+    outcome: str
+    exit_code: int | None
+    reason: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAdded(Event):
+    """A person said something."""
+
+    name: ClassVar[str] = "note.added"
+    text: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestSealed(Event):
+    """The manifest was written; the files it lists change no more."""
+
+    name: ClassVar[str] = "manifest.sealed"
+    sha256: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Event):
+    """The session is over and its records are complete. The last event of a journal."""
+
+    name: ClassVar[str] = "session.closed"
+    outcome: str
+    closed_by: str
+    reason: str = ""
+    pending: list[str] = field(default_factory=list)
+
+
+GUARD_MILESTONES = frozenset(
+    {"acquisition.started", "acquisition.stop_requested", "acquisition.ended", "launcher.lost"}
+)
+
+
+class Journal:
+    """The writer of a session's journal.
+
+    Until `open` is called, events are kept in memory; they are then written with the times at
+    which they happened. When the session's disk fails, events go on in a second file in the state
+    folder, so that nothing acknowledged is lost.
+
+    Args:
+        fallback: the second file; made only when it is needed.
+    """
+
+    def __init__(self, fallback: Path) -> None:
+        self.fallback = fallback
+        self.failure: OSError | None = None
+        self._log: LineLog | None = None
+        self._sequence = 0
+        self._imported: dict[str, int] = {}
+        self._waiting: list[tuple[dict[str, Any], bool]] = []
+        self._writing = threading.Lock()
+
+    def open(self, path: Path) -> None:
+        """Write to `path` from now on, continuing what is in it."""
+        for record in read_lines(path):
+            self._sequence = max(self._sequence, int(record.get("seq", 0)))
+            if "guard_run" in record:
+                self._imported[record["guard_run"]] = int(record["guard_seq"])
+        with self._writing:
+            self._log = LineLog(path)
+            waiting, self._waiting = self._waiting, []
+            for record, sync in waiting:
+                self._write(record, sync=sync)
+
+    def record(self, event: Event) -> None:
+        """Write one event of the launcher."""
+        self._append(event.name, asdict(event), sync=event.milestone)
+
+    def import_guard_record(self, run: str, record: dict[str, Any]) -> None:
+        """Write one record of a guard, once: one that is there already is passed over.
+
+        Args:
+            run: name of the guard's run; a session that is tried again has several.
+            record: the guard's record.
+        """
+        sequence = int(record["seq"])
+        if sequence <= self._imported.get(run, 0):
+            return
+        self._imported[run] = sequence
+        self._append(
+            record["name"],
+            record["data"],
+            sync=record["name"] in GUARD_MILESTONES,
+            at={
+                "time": record["time"],
+                "mono": record["mono"],
+                "guard_run": run,
+                "guard_seq": sequence,
+            },
+        )
+
+    def _append(
+        self, name: str, data: dict[str, Any], *, sync: bool, at: dict[str, Any] | None = None
+    ) -> None:
+        with self._writing:
+            record = {
+                "seq": 0,
+                **(at or {"time": iso_now(), "mono": round(time.monotonic(), 6)}),
+                "name": name,
+                "data": data,
+            }
+            if self._log is None:
+                self._waiting.append((record, sync))
+            else:
+                self._write(record, sync=sync)
+
+    def _write(self, record: dict[str, Any], *, sync: bool) -> None:
+        self._sequence += 1
+        record["seq"] = self._sequence
+        assert self._log is not None  # noqa: S101 - callers hold the lock and checked
+        try:
+            self._log.append(record, sync=sync)
+        except OSError as error:
+            if self.failure is not None:
+                raise
+            self.failure = error
+            self._log = self._fall_back()
+            self._log.append(record, sync=sync)
+
+    def _fall_back(self) -> LineLog:
+        self.fallback.parent.mkdir(parents=True, exist_ok=True)
+        return LineLog(self.fallback)
+
+    def keep_unplaced(self) -> Path | None:
+        """Write the events of a session that never got a folder to the fallback file."""
+        if self._log is not None or not self._waiting:
+            return None
+        self.fallback.parent.mkdir(parents=True, exist_ok=True)
+        self.open(self.fallback)
+        return self.fallback
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._writing:
+            if self._log is not None:
+                self._log.close()
+                self._log = None
+
+
+def iso_now() -> str:
+    """Local wall time with milliseconds and offset, ISO 8601."""
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a journal that may have been cut at any byte, in order."""
+    for record in read_lines(path):
+        if isinstance(record.get("name"), str) and isinstance(record.get("data"), dict):
+            yield record

@@ -1,0 +1,64 @@
+"""The manifest: every file of a session with its size and SHA-256, sealed when it is closed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..files import sha256_of, write_json
+from .folder import SessionFolder
+
+MANIFEST_VERSION = 1
+_HASHERS = 4
+
+
+def listed_files(folder: SessionFolder) -> Iterator[Path]:
+    """The files a manifest covers: all regular files but the manifest and the journal, in order of
+    their names.
+    A link is no file of the session and is passed over."""
+    for root, folders, names in os.walk(folder.path):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(root, name)
+            if path in (folder.manifest, folder.journal) or path.is_symlink():
+                continue
+            if path.is_file():
+                yield path
+
+
+def build_manifest(
+    folder: SessionFolder,
+    *,
+    session: dict[str, Any],
+    on_bytes: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Hash every file of the session.
+
+    Args:
+        folder: the session folder.
+        session: what the manifest says about the session itself.
+        on_bytes: called with the size of each file when it is done, from any thread.
+
+    Returns:
+        The manifest, a JSON object with `files`: path → `{"size": bytes, "sha256": hex}`.
+    """
+
+    def entry(path: Path) -> tuple[str, dict[str, Any]]:
+        size = path.stat().st_size
+        digest = sha256_of(path)
+        if on_bytes is not None:
+            on_bytes(size)
+        return str(PurePosixPath(path.relative_to(folder.path))), {"size": size, "sha256": digest}
+
+    with ThreadPoolExecutor(_HASHERS) as hashers:
+        files = dict(hashers.map(entry, listed_files(folder)))
+    return {"manifest_version": MANIFEST_VERSION, **session, "algorithm": "sha256", "files": files}
+
+
+def seal(folder: SessionFolder, manifest: dict[str, Any]) -> str:
+    """Write the manifest; returns its own SHA-256, which goes into the journal."""
+    write_json(folder.manifest, manifest)
+    return sha256_of(folder.manifest)

@@ -1,0 +1,151 @@
+"""What a journal says of its session, folded into one record for those who read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .journal import read_journal
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    """The state of a session as far as its journal goes.
+
+    Attributes:
+        opened: data of `session.opened`; empty when the journal has none.
+        stage: the last stage entered.
+        outcome: outcome of the acquisition once it was judged, else empty.
+        started: data of the last `acquisition.started`, or None.
+        ended: data of the last `acquisition.ended`, or None.
+        sample: the last measurement, or None.
+        steps: data of each `step.finished`.
+        findings: data of each `finding.reported`.
+        notes: data of each `note.added`, with its time.
+        sealed: data of `manifest.sealed`, or None.
+        closed: data of `session.closed`, or None.
+        began: time of the first event, ISO 8601.
+        last: time of the last event, ISO 8601.
+        last_seq: number of the last event.
+    """
+
+    opened: Mapping[str, Any] = field(default_factory=dict)
+    stage: str = ""
+    outcome: str = ""
+    reason: str = ""
+    repository: Mapping[str, Any] | None = None
+    started: Mapping[str, Any] | None = None
+    started_at: str = ""
+    ended: Mapping[str, Any] | None = None
+    ended_at: str = ""
+    stop: Mapping[str, Any] | None = None
+    sample: Mapping[str, Any] | None = None
+    steps: list[Mapping[str, Any]] = field(default_factory=list)
+    findings: list[Mapping[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[Mapping[str, Any]] = field(default_factory=list)
+    sealed: Mapping[str, Any] | None = None
+    closed: Mapping[str, Any] | None = None
+    began: str = ""
+    last: str = ""
+    last_seq: int = 0
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take in one more event of the journal."""
+        self.began = self.began or str(event.get("time", ""))
+        self.last = str(event.get("time", ""))
+        self.last_seq = int(event.get("seq", 0))
+        change = _CHANGES.get(str(event["name"]))
+        if change is not None:
+            change(self, event["data"], self.last)
+
+
+def _opened(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.opened = data
+
+
+def _stage(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.stage = str(data.get("stage", ""))
+
+
+def _repository(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.repository = data
+
+
+def _started(record: SessionRecord, data: Mapping[str, Any], time: str) -> None:
+    record.started, record.started_at = data, time
+    record.ended, record.stop, record.outcome = None, None, ""
+
+
+def _stop(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.stop = data
+
+
+def _sampled(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.sample = data
+
+
+def _warned(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.warnings.append(str(data.get("message", "")))
+
+
+def _ended(record: SessionRecord, data: Mapping[str, Any], time: str) -> None:
+    record.ended, record.ended_at = data, time
+
+
+def _judged(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.outcome = str(data.get("outcome", ""))
+    record.reason = str(data.get("reason", ""))
+
+
+def _step(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.steps.append(data)
+
+
+def _finding(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.findings.append(data)
+
+
+def _note(record: SessionRecord, data: Mapping[str, Any], time: str) -> None:
+    record.notes.append({**data, "time": time})
+
+
+def _sealed(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.sealed = data
+
+
+def _closed(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.closed = data
+
+
+_CHANGES: Mapping[str, Callable[[SessionRecord, Mapping[str, Any], str], None]] = {
+    "session.opened": _opened,
+    "stage.entered": _stage,
+    "repository.ready": _repository,
+    "acquisition.started": _started,
+    "acquisition.stop_requested": _stop,
+    "acquisition.sampled": _sampled,
+    "acquisition.warned": _warned,
+    "acquisition.ended": _ended,
+    "acquisition.judged": _judged,
+    "step.finished": _step,
+    "finding.reported": _finding,
+    "note.added": _note,
+    "manifest.sealed": _sealed,
+    "session.closed": _closed,
+}
+
+
+def fold(events: Iterable[Mapping[str, Any]]) -> SessionRecord:
+    """The record that a sequence of events adds up to."""
+    record = SessionRecord()
+    for event in events:
+        record.apply(event)
+    return record
+
+
+def read_record(journal: Path) -> SessionRecord:
+    """The record of a session from its journal, whole or cut."""
+    return fold(read_journal(journal))

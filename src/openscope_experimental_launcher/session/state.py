@@ -1,0 +1,42 @@
+"""Where the launcher keeps what does not belong to one session: runs, locks, lists."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+STATE_VARIABLE = "OPENSCOPE_STATE_DIRECTORY"
+
+
+def state_folder() -> Path:
+    """The launcher's state folder: `OPENSCOPE_STATE_DIRECTORY`, else the system's place for it.
+
+    It is not made here. Source of the default: the XDG base directory specification, Windows'
+    local application data and macOS's Application Support, as `platformdirs` has them.
+    """
+    named = os.environ.get(STATE_VARIABLE)
+    if named:
+        return Path(named).absolute()
+    if sys.platform == "linux":  # the same answer without the import, on the way to every start
+        base = os.environ.get("XDG_STATE_HOME") or ""
+        root = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "state"
+        return root / "openscope"
+    from platformdirs import user_state_path
+
+    return user_state_path("openscope", appauthor=False)
+
+
+def runs_folder() -> Path:
+    """One folder for each run of a guard."""
+    return state_folder() / "runs"
+
+
+def locks_folder() -> Path:
+    """Locks between launchers: rigs, checkouts, sessions."""
+    return state_folder() / "locks"
+
+
+def fallback_folder() -> Path:
+    """Journals of sessions that failed before their folder, or whose disk went away."""
+    return state_folder() / "unplaced"

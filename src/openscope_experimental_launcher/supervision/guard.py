@@ -1,0 +1,466 @@
+"""The guard: a small program that owns the acquisition.
+
+It is the parent of the acquisition, not the launcher: it holds the whole process tree, gives the
+main process its output files directly, enforces the limits, stops what must be stopped and records
+the true end, whatever becomes of the launcher. It is executed as `python -I -S guard.py RUN_FOLDER`
+and imports the standard library only, so that no package of the environment can break it.
+
+The run folder is its only contact with the world:
+
+    spec.json      what to start and how to watch it (written by the launcher before)
+    guard.lock     held while the guard lives; whoever waits for the end waits for this lock
+    launcher.lock  held by the launcher that is attached; free means that it was lost
+    control.jsonl  requests, appended by anyone who may write here: stop, kill
+    guard.jsonl    what happened, one JSON object a line
+    reserve        room that is given up when the disk is full, so that the end can be recorded
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # executed as a file: let it find its own modules, after the library's
+    sys.path.append(str(Path(__file__).parents[2]))
+
+from openscope_experimental_launcher.jsonl import LineFollower, LineLog
+from openscope_experimental_launcher.locks import ProcessLock, is_held
+from openscope_experimental_launcher.supervision.limits import Limits, Sample, Verdict, judge
+from openscope_experimental_launcher.supervision.tree import Tree, system_memory_percent
+
+POLL_S = 0.05
+MEASURE_S = 0.2
+SLOW_S = 1.0
+LAUNCHER_GRACE_S = 2.0
+STRAY_GRACE_S = 1.0
+RESERVE_BYTES = 256 * 1024
+CLOCK_JUMP_S = 2.0
+HISTORY_S = 120
+
+_NEW_FILE = (
+    os.O_WRONLY
+    | os.O_APPEND
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class OutputFile:
+    """One of the child's output files: the child writes it, the guard only looks at its size."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, _NEW_FILE, 0o644)
+        self.size = 0
+        self._times: int | None = os.open(path.with_suffix(".times"), _NEW_FILE, 0o644)
+
+    def grew(self) -> bool:
+        """Note the present size with its time; whether it changed since the last call."""
+        try:
+            size = os.fstat(self.fd).st_size
+        except OSError:
+            return False
+        if size == self.size:
+            return False
+        self.size = size
+        if self._times is not None:
+            try:
+                os.write(self._times, b"%d\t%.3f\n" % (size, time.time()))
+            except OSError:
+                os.close(self._times)
+                self._times = None  # the disk is full or gone: the times are lost, not the output
+        return True
+
+
+class Records:
+    """The guard's own journal, with room kept back for the moment when the disk is full."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = LineLog(folder / "guard.jsonl", mode=0o600)
+        self._reserve = folder / "reserve"
+        self._reserve.write_bytes(bytes(RESERVE_BYTES))
+        self._sequence = 0
+
+    def write(self, name: str, data: dict[str, Any], *, sync: bool = True) -> None:
+        self._sequence += 1
+        record = {
+            "seq": self._sequence,
+            "time": iso_now(),
+            "mono": round(time.monotonic(), 6),
+            "name": name,
+            "data": data,
+        }
+        try:
+            self._log.append(record, sync=sync)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            try:
+                self._log.append(record, sync=sync)
+            except OSError as error:
+                # Nothing is left to write to; the acquisition must go on being watched.
+                complain(f"record lost: {record}: {error}")
+
+
+def iso_now() -> str:
+    """Local wall time with milliseconds and offset, ISO 8601."""
+    now = time.time()
+    local = time.localtime(now)
+    offset = time.strftime("%z", local)
+    milliseconds = int(now * 1000) % 1000
+    return (
+        f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds:03d}{offset[:3]}:{offset[3:]}"
+    )
+
+
+class Guard:
+    """One acquisition from its start to the proof that nothing of it is alive.
+
+    Args:
+        folder: the run folder with `spec.json` in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spec: dict[str, Any] = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+        self.limits = Limits(**self.spec["limits"])
+        self.records = Records(folder)
+        self.tree = Tree()
+        self.outputs: list[OutputFile] = []
+        self.history: deque[Sample] = deque(maxlen=HISTORY_S)
+        self._control = LineFollower(folder / "control.jsonl")
+        self._control_size = 0
+        self._said: set[tuple[str, str]] = set()
+        self._terminated_by_system = False
+
+        self.stop: dict[str, Any] | None = None
+        self._kill_at: float | None = None
+        self._terminate_at: float | None = None
+        self._peak_mb = 0.0
+        self._launcher_seen = True
+        self._launcher_missing_since: float | None = None
+        self._unattended_until: float | None = None
+        self._disk_free_mb: float | None = None
+        self._was_frozen = False
+
+    # -- start ---------------------------------------------------------------------------------
+
+    def start(self) -> bool:
+        """Start the main process. Returns whether it runs; if not, the records say why."""
+        try:
+            self.outputs = [OutputFile(Path(self.spec[name])) for name in ("stdout", "stderr")]
+            stdout, stderr = (output.fd for output in self.outputs)
+            self.tree.spawn(self.spec["arguments"], self.spec["folder"], stdout, stderr)
+        except (OSError, ValueError) as error:
+            self.records.write("acquisition.not_started", {"error": str(error)})
+            return False
+        self._began = self._last_output = time.monotonic()
+        self._clock_offset = time.time() - self._began
+        self.records.write(
+            "acquisition.started",
+            {
+                "pid": self.tree.pid,
+                "start_time": self.tree.start_time,
+                "boot_id": self.tree.boot_id(),
+                "guard_pid": os.getpid(),
+            },
+        )
+        return True
+
+    # -- watching ------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Watch until the main process has ended by itself or was made to."""
+        measure_at = slow_at = sample_at = self._began
+        while True:
+            self.tree.reap()
+            if self.tree.status is not None:
+                return
+            now = time.monotonic()
+            self._look_at_output(now)
+            self._take_requests(now)
+            if now >= slow_at:
+                slow_at = now + SLOW_S
+                self._look_at_world(now)
+            if now >= measure_at:
+                measure_at = now + MEASURE_S
+                sample = self._measure(now)
+                for verdict in judge(self.limits, self.history, sample):
+                    self._act_on(verdict, now)
+                if now >= sample_at:
+                    sample_at = now + self.spec["sample_interval_s"]
+                    self._record_sample(sample)
+            if self._escalate(now):
+                return
+            self.tree.wait(min(POLL_S, max(self._next_deadline(now) - now, 0.0)))
+
+    def _look_at_output(self, now: float) -> None:
+        for output in self.outputs:
+            if output.grew():
+                self._last_output = now
+
+    def _take_requests(self, now: float) -> None:
+        if self._terminated_by_system:
+            self._terminated_by_system = False
+            self._request_stop("system", "the guard was told to end (log-off or shutdown)", now)
+        try:
+            size = os.stat(self._control.path).st_size  # noqa: PTH116 - 20 times a second
+        except FileNotFoundError:
+            return
+        if size == self._control_size:
+            return
+        self._control_size = size
+        for request in self._control.new_records():
+            by, reason = str(request.get("by", "")), str(request.get("reason", ""))
+            if request.get("request") == "stop":
+                self._request_stop(by, reason, now)
+            elif request.get("request") == "kill":
+                self._request_kill(by, reason, now)
+
+    def _look_at_world(self, now: float) -> None:
+        try:
+            self._disk_free_mb = free_mb(self.spec["session_folder"])
+        except OSError as error:
+            self._disk_free_mb = None
+            self._warn("session_folder", f"The session folder cannot be reached: {error}")
+        self._look_for_launcher(now)
+        offset = time.time() - now
+        if abs(offset - self._clock_offset) > CLOCK_JUMP_S:
+            self.records.write("clock.jumped", {"by_s": round(offset - self._clock_offset, 3)})
+            self._clock_offset = offset
+
+    def _look_for_launcher(self, now: float) -> None:
+        if is_held(self.folder / "launcher.lock"):
+            if not self._launcher_seen:
+                self.records.write("launcher.returned", {})
+            self._launcher_seen, self._launcher_missing_since = True, None
+            self._unattended_until = None
+            return
+        if self._launcher_missing_since is None:
+            self._launcher_missing_since = now
+        if self._launcher_seen and now - self._launcher_missing_since >= LAUNCHER_GRACE_S:
+            self._launcher_seen = False
+            policy = self.spec["on_launcher_lost"]
+            self.records.write("launcher.lost", {"policy": policy})
+            if policy == "stop":
+                self._request_stop("guard", "the launcher was lost", now)
+            else:
+                self._unattended_until = now + 60 * self.spec["unattended_minutes"]
+        if self._unattended_until is not None and now >= self._unattended_until:
+            self._unattended_until = None
+            minutes = self.spec["unattended_minutes"]
+            self._request_stop("guard", f"no launcher came back within {minutes:g} minutes", now)
+
+    def _measure(self, now: float) -> Sample:
+        memory_mb, cpu_s, processes, frozen = self.tree.measure()
+        self._peak_mb = max(self._peak_mb, memory_mb)
+        if frozen and not self._was_frozen:
+            self._warn("frozen", "The acquisition's main process is stopped (paused).")
+        self._was_frozen = frozen
+        files = {name: self._size_of(name) for name in self.limits.expect}
+        if self.history and files != self.history[-1].files:
+            self._last_output = now
+        return Sample(
+            elapsed_s=now - self._began,
+            memory_mb=memory_mb,
+            cpu_s=cpu_s,
+            processes=processes,
+            system_percent=system_memory_percent(),
+            disk_free_mb=self._disk_free_mb,
+            quiet_s=now - self._last_output,
+            files=files,
+        )
+
+    def _size_of(self, name: str) -> int | None:
+        try:
+            return os.stat(os.path.join(self.spec["session_folder"], name)).st_size  # noqa: PTH116, PTH118
+        except OSError:
+            return None
+
+    def _record_sample(self, sample: Sample) -> None:
+        if not self.history or sample.elapsed_s - self.history[-1].elapsed_s >= 1.0:
+            self.history.append(sample)
+        data = {
+            "elapsed_s": round(sample.elapsed_s, 3),
+            "memory_mb": round(sample.memory_mb, 2),
+            "cpu_s": round(sample.cpu_s, 2),
+            "processes": sample.processes,
+            "system_percent": round(sample.system_percent, 1),
+            "disk_free_mb": None if sample.disk_free_mb is None else round(sample.disk_free_mb),
+            "stdout_bytes": self.outputs[0].size,
+            "stderr_bytes": self.outputs[1].size,
+        }
+        self.records.write("acquisition.sampled", data, sync=False)
+
+    # -- acting --------------------------------------------------------------------------------
+
+    def _act_on(self, verdict: Verdict, now: float) -> None:
+        if (verdict.limit, verdict.action) in self._said:
+            return
+        if verdict.action == "stop":
+            self._said.add((verdict.limit, verdict.action))
+            self._request_stop("limit", verdict.message, now, limit=verdict.limit)
+        else:
+            self._warn(verdict.limit, verdict.message)
+
+    def _warn(self, about: str, message: str) -> None:
+        if (about, "warn") not in self._said:
+            self._said.add((about, "warn"))
+            self.records.write("acquisition.warned", {"about": about, "message": message})
+
+    def _request_stop(self, by: str, reason: str, now: float, limit: str = "") -> None:
+        if self.stop is not None:
+            return
+        how = self.spec["ask"]["how"]
+        # A runaway must not be given the time of a polite stop to take the machine down.
+        if limit in ("memory_limit_mb", "kill_threshold"):
+            self._request_kill(by, reason, now, limit=limit)
+            return
+        self.stop = {"by": by, "reason": reason, "limit": limit, "asked": how}
+        grace_s = 0.0 if how == "none" else self.spec["stop_grace_s"]
+        self.records.write("acquisition.stop_requested", {**self.stop, "grace_s": grace_s})
+        self._terminate_at = now + grace_s
+        self._kill_at = self._terminate_at + (
+            0.0 if how == "signal" else self.spec["terminate_grace_s"]
+        )
+        if how == "signal":
+            self.tree.ask()
+        elif how == "stop_file":
+            create_file(self.spec["ask"]["stop_file"])
+        elif how == "window":
+            self.tree.close_windows()
+
+    def _request_kill(self, by: str, reason: str, now: float, limit: str = "") -> None:
+        if self.stop is None or not self.stop.get("killed"):
+            self.stop = {"by": by, "reason": reason, "limit": limit, "asked": "no", "killed": True}
+            self.records.write("acquisition.stop_requested", {**self.stop, "grace_s": 0.0})
+        self._terminate_at, self._kill_at = None, now
+
+    def _escalate(self, now: float) -> bool:
+        """Go on with a stop whose time is over; whether the tree must be killed now."""
+        if self._terminate_at is not None and now >= self._terminate_at:
+            self._terminate_at = None
+            if self._kill_at is not None and self._kill_at > now:
+                self.tree.terminate()
+        return self._kill_at is not None and now >= self._kill_at
+
+    def _next_deadline(self, now: float) -> float:
+        deadlines = (self._terminate_at, self._kill_at)
+        return min((at for at in deadlines if at is not None), default=now + POLL_S)
+
+    # -- end -----------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Leave nothing of the tree alive and record the end."""
+        ended = time.monotonic()
+        by_itself = self.tree.status is not None
+        self._look_at_output(ended)
+        strays = self._end_strays() if by_itself else 0
+        left_over = self.tree.kill()
+        code, number = self.tree.exit_code()
+        for output in self.outputs:
+            output.grew()
+        self.records.write(
+            "acquisition.ended",
+            {
+                "exit_code": code,
+                "signal": number,
+                "duration_s": round(ended - self._began, 3),
+                "stop": self.stop,
+                "killed": not by_itself,
+                "strays": strays,
+                "left_over": left_over,
+                "peak_memory_mb": round(self._peak_mb, 2),
+                "stdout_bytes": self.outputs[0].size,
+                "stderr_bytes": self.outputs[1].size,
+            },
+        )
+
+    def _end_strays(self) -> int:
+        """Processes that outlived the main one are asked, then left to `kill`. Returns how many."""
+        if not self.tree.reap():
+            return 0
+        strays = self.tree.measure()[2]
+        self.tree.terminate()
+        deadline = time.monotonic() + STRAY_GRACE_S
+        while self.tree.reap() and time.monotonic() < deadline:
+            self.tree.wait(deadline - time.monotonic())
+        return strays
+
+    def system_ends(self, *_: object) -> None:
+        """Signal handler: the system asks the guard itself to end."""
+        self._terminated_by_system = True
+
+
+def free_mb(folder: str) -> float:
+    """Free space on the volume of `folder`, in MB (10^6 bytes)."""
+    if sys.platform == "win32":
+        import shutil
+
+        return shutil.disk_usage(folder).free / 1e6
+    volume = os.statvfs(folder)
+    return volume.f_bavail * volume.f_frsize / 1e6
+
+
+def create_file(path: str) -> None:
+    """Make the stop file; a file that is there already serves as well."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644))
+    except OSError as error:
+        complain(f"stop file {path}: {error}")
+
+
+def complain(words: str) -> None:
+    """The last resort: the guard's own error output, a file in the run folder."""
+    sys.stderr.write(f"guard: {words}\n")
+    sys.stderr.flush()
+
+
+def hand_over(spec: dict[str, Any]) -> None:
+    """No launcher is there to close the session: start the recovery that will."""
+    import subprocess
+
+    flags: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    subprocess.Popen(
+        spec["recover"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **flags,
+    )
+
+
+def main(folder: Path) -> int:
+    """Guard one run. Returns 0 when the acquisition was started and its end recorded."""
+    lock = ProcessLock(folder / "guard.lock")
+    if not lock.acquire():
+        return 1
+    guard = Guard(folder)
+    # Handlers, not SIG_IGN: what is ignored here would be ignored by the child too.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, guard.system_ends)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, lambda *_: None)
+    started = guard.start()
+    sys.stdout.write("started\n" if started else "not started\n")
+    sys.stdout.close()
+    if started:
+        guard.watch()
+        guard.finish()
+    attended = is_held(folder / "launcher.lock")
+    lock.release()
+    if not attended and started and guard.spec.get("recover"):
+        hand_over(guard.spec)
+    return 0 if started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

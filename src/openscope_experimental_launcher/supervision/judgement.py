@@ -1,0 +1,66 @@
+"""From the guard's record of the end to the acquisition's outcome."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..engines import Ended, Engine
+from ..errors import Finding
+
+OutcomeName = Literal["completed", "failed", "aborted", "killed", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the end of an acquisition means.
+
+    Attributes:
+        outcome: one word.
+        reason: one sentence; empty when it completed.
+        findings: the engine's diagnosis.
+    """
+
+    outcome: OutcomeName
+    reason: str
+    findings: tuple[Finding, ...] = ()
+
+
+def judge_end(
+    ended: Mapping[str, Any] | None, engine: Engine, stdout: Path, stderr: Path
+) -> Judgement:
+    """Judge how an acquisition ended.
+
+    Args:
+        ended: data of `acquisition.ended`; None when the end was not seen.
+        engine: knows what its exit codes and messages mean.
+        stdout: what was printed.
+        stderr: what was printed on standard error.
+    """
+    if ended is None:
+        return Judgement("lost", "The end of the acquisition was not seen; its exit is unknown.")
+    code, number = ended["exit_code"], ended["signal"]
+    findings = tuple(engine.diagnose(Ended(code, number, stdout, stderr)))
+    stop = ended["stop"]
+    if stop is not None and stop["limit"]:
+        return Judgement("killed", stop["reason"], findings)
+    if stop is not None:
+        return Judgement("aborted", f"Stopped by the {stop['by']}: {stop['reason']}.", findings)
+    problems = [finding for finding in findings if finding.level == "error"]
+    if problems:
+        return Judgement("failed", problems[0].message, findings)
+    if number is not None:
+        return Judgement("failed", f"The acquisition was ended by {_signal(number)}.", findings)
+    if code != 0:
+        return Judgement("failed", f"The acquisition ended with exit code {code}.", findings)
+    return Judgement("completed", "", findings)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,225 @@
+"""Limits: from what was measured to a verdict, without side effects.
+
+Standard library only; the guard calls `judge` with every sample. Each limit warns before it acts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+SYSTEM_MEMORY_CEILING = 97.0
+"""Percent of system memory at which the limit acts at the latest: above it, a machine swaps or
+its kernel kills at random, so that a limit of 100 % or more would never fire."""
+
+WARN_AT = 0.9
+"""Fraction of a limit at which it is warned about."""
+
+_MB = 1e6
+
+
+class Limits(NamedTuple):
+    """What the acquisition must stay within. `None` switches a limit off.
+
+    Attributes:
+        kill_threshold: percentage points system memory may rise above `initial_memory_percent`.
+        initial_memory_percent: system memory in use before the start, in percent.
+        memory_limit_mb: resident memory of the whole process tree, in MB (10^6 bytes).
+        max_duration_s: seconds from the start.
+        disk_reserve_gb: GB (10^9 bytes) that must stay free on the session's volume.
+        hang_timeout_s: seconds without output and without growth of a file of the session.
+        on_hang: `warn` or `stop`.
+        expect: file name in the session folder → `{"within_s": s, "min_mb_per_min": mb,
+            "on_missing": "warn" | "stop"}`.
+    """
+
+    kill_threshold: float | None = 90.0
+    initial_memory_percent: float = 0.0
+    memory_limit_mb: float | None = None
+    max_duration_s: float | None = None
+    disk_reserve_gb: float | None = 1.0
+    hang_timeout_s: float | None = None
+    on_hang: str = "warn"
+    expect: Mapping[str, Mapping[str, Any]] = {}
+
+
+class Sample(NamedTuple):
+    """One measurement of the acquisition.
+
+    Attributes:
+        elapsed_s: monotonic seconds since the start.
+        memory_mb: resident memory of the tree, MB.
+        cpu_s: processor seconds the tree has used so far.
+        processes: how many processes are in the tree.
+        system_percent: system memory in use, percent.
+        disk_free_mb: free space on the session's volume, MB; None when it could not be read.
+        quiet_s: seconds since the last output or growth of a file.
+        files: size in bytes of each expected file; None for one that is not there.
+    """
+
+    elapsed_s: float
+    memory_mb: float
+    cpu_s: float
+    processes: int
+    system_percent: float
+    disk_free_mb: float | None
+    quiet_s: float
+    files: Mapping[str, int | None]
+
+
+class Verdict(NamedTuple):
+    """What a limit says of a sample.
+
+    Attributes:
+        limit: the parameter that set the limit, with the file's name for `expect`.
+        action: `warn` or `stop`.
+        message: one sentence for a person.
+    """
+
+    limit: str
+    action: str
+    message: str
+
+
+def system_ceiling(limits: Limits) -> float | None:
+    """The percentage of system memory at which `kill_threshold` acts."""
+    if limits.kill_threshold is None:
+        return None
+    return min(limits.initial_memory_percent + limits.kill_threshold, SYSTEM_MEMORY_CEILING)
+
+
+def judge(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Verdict]:
+    """All verdicts on one sample.
+
+    Args:
+        limits: the session's limits.
+        history: earlier samples, oldest first, some minutes of them, for rates.
+        sample: the newest sample.
+    """
+    return [
+        *_tree_memory(limits, sample),
+        *_system_memory(limits, sample),
+        *_disk(limits, history, sample),
+        *_duration(limits, sample),
+        *_hang(limits, sample),
+        *_expected_files(limits, history, sample),
+    ]
+
+
+def _tree_memory(limits: Limits, sample: Sample) -> list[Verdict]:
+    limit = limits.memory_limit_mb
+    if limit is None or sample.memory_mb < WARN_AT * limit:
+        return []
+    if sample.memory_mb < limit:
+        words = f"The acquisition uses {sample.memory_mb:.0f} MB of its {limit:.0f} MB of memory."
+        return [Verdict("memory_limit_mb", "warn", words)]
+    words = (
+        f"The acquisition used {sample.memory_mb:.0f} MB of memory; its limit is {limit:.0f} MB."
+    )
+    return [Verdict("memory_limit_mb", "stop", words)]
+
+
+def _system_memory(limits: Limits, sample: Sample) -> list[Verdict]:
+    ceiling = system_ceiling(limits)
+    if ceiling is None:
+        return []
+    now, start = sample.system_percent, limits.initial_memory_percent
+    rise = f"System memory rose from {start:.0f} % to {now:.0f} %"
+    if now >= ceiling and now > start:
+        words = (
+            f"System memory rose from {start:.0f} % to {now:.0f} %; the limit is {ceiling:.0f} %."
+        )
+        return [Verdict("kill_threshold", "stop", words)]
+    if now > start + WARN_AT * (ceiling - start) and now > start + 1:
+        words = f"{rise}; at {ceiling:.0f} % the acquisition is stopped."
+        return [Verdict("kill_threshold", "warn", words)]
+    return []
+
+
+def _disk(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Verdict]:
+    if limits.disk_reserve_gb is None or sample.disk_free_mb is None:
+        return []
+    reserve_mb = limits.disk_reserve_gb * 1000
+    if sample.disk_free_mb < reserve_mb:
+        words = (
+            f"The session's disk has {sample.disk_free_mb / 1000:.2f} GB left; "
+            f"{limits.disk_reserve_gb:g} GB are kept free for its records."
+        )
+        return [Verdict("disk_reserve_gb", "stop", words)]
+    full_in_s = seconds_until_full(history, sample, reserve_mb)
+    planned_s = limits.max_duration_s
+    left_s = planned_s - sample.elapsed_s if planned_s is not None else 1800.0
+    if full_in_s is None or full_in_s > left_s:
+        return []
+    end = f", before the planned end {_clock(left_s)}" if planned_s is not None else ""
+    words = f"The session's disk will be full at {_clock(full_in_s)}{end}."
+    return [Verdict("disk_reserve_gb", "warn", words)]
+
+
+def seconds_until_full(
+    history: Sequence[Sample], sample: Sample, reserve_mb: float
+) -> float | None:
+    """Seconds until free space reaches the reserve at the rate of the history; None when it is
+    not shrinking or less than 10 s are known."""
+    known = [old for old in history if old.disk_free_mb is not None]
+    if not known or sample.disk_free_mb is None or sample.elapsed_s - known[0].elapsed_s < 10:
+        return None
+    first = known[0]
+    used_mb = (first.disk_free_mb or 0.0) - sample.disk_free_mb
+    if used_mb < 1:
+        return None
+    rate = used_mb / (sample.elapsed_s - first.elapsed_s)
+    return max(sample.disk_free_mb - reserve_mb, 0.0) / rate
+
+
+def _clock(seconds_from_now: float) -> str:
+    return time.strftime("%H:%M", time.localtime(time.time() + seconds_from_now))
+
+
+def _duration(limits: Limits, sample: Sample) -> list[Verdict]:
+    limit = limits.max_duration_s
+    if limit is None or sample.elapsed_s < WARN_AT * limit:
+        return []
+    if sample.elapsed_s < limit:
+        words = f"The acquisition has run {sample.elapsed_s:.0f} s; it is stopped at {limit:.0f} s."
+        return [Verdict("max_duration_s", "warn", words)]
+    words = f"The acquisition reached its maximum duration of {limit:.0f} s."
+    return [Verdict("max_duration_s", "stop", words)]
+
+
+def _hang(limits: Limits, sample: Sample) -> list[Verdict]:
+    limit = limits.hang_timeout_s
+    if limit is None or sample.quiet_s < WARN_AT * limit:
+        return []
+    words = f"No output and no growing file for {sample.quiet_s:.0f} s (limit {limit:.0f} s)."
+    acts = sample.quiet_s >= limit and limits.on_hang == "stop"
+    return [Verdict("hang_timeout_s", "stop" if acts else "warn", words)]
+
+
+def _expected_files(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Verdict]:
+    verdicts = []
+    for name, rule in limits.expect.items():
+        words = _missing(name, rule, sample) or _slow(name, rule, history, sample)
+        if words:
+            verdicts.append(Verdict(f"expect {name}", rule.get("on_missing", "warn"), words))
+    return verdicts
+
+
+def _missing(name: str, rule: Mapping[str, Any], sample: Sample) -> str:
+    within_s = rule.get("within_s")
+    if within_s is None or sample.elapsed_s < within_s or sample.files.get(name) is not None:
+        return ""
+    return f"The file {name} was expected within {within_s:g} s and is not there."
+
+
+def _slow(name: str, rule: Mapping[str, Any], history: Sequence[Sample], sample: Sample) -> str:
+    wanted, size = rule.get("min_mb_per_min"), sample.files.get(name)
+    since = [old for old in history if old.files.get(name) is not None]
+    if wanted is None or size is None or not since or sample.elapsed_s - since[0].elapsed_s < 10:
+        return ""
+    minutes = (sample.elapsed_s - since[0].elapsed_s) / 60
+    rate = (size - (since[0].files[name] or 0)) / _MB / minutes
+    if rate >= wanted:
+        return ""
+    return f"The file {name} grows by {rate:.1f} MB a minute; at least {wanted:g} are expected."

@@ -1,0 +1,297 @@
+"""The launcher's side of the guard: start a run, attach to one, ask it to stop, see it end.
+
+Starting is spawning a guard and then attaching to it, so that the launcher that started a run and
+one that finds it later go the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..engines import Launch
+from ..errors import EngineError, SessionError
+from ..files import write_json
+from ..jsonl import LineFollower, LineLog
+from ..locks import ProcessLock, is_held
+
+GUARD_PROGRAM = Path(__file__).with_name("guard.py")
+
+COOKIE = "OPENSCOPE_RUN"
+"""Environment variable that marks every process of a run, so that strays can be found."""
+
+_WAIT_SLICE_S = 0.2
+
+
+class Acquisition:
+    """A running or ended acquisition, seen through its guard's run folder.
+
+    It has the face of a process (`pid`, `poll`, `wait`, `returncode`) and can be made in any
+    process, any number of times. While it is open, the guard knows that a launcher is there.
+
+    Args:
+        run_folder: the guard's folder.
+
+    Attributes:
+        pid: process id of the acquisition's main process; 0 before it has started.
+        returncode: its exit code, negative for a signal; None while it runs or when it is lost.
+        ended: the guard's record of the end, or None.
+        started_at: when it started, with the local offset; None before.
+        ended_at: when it ended; None before, or when it is lost.
+    """
+
+    def __init__(self, run_folder: Path) -> None:
+        self.run_folder = run_folder
+        self.pid = 0
+        self.returncode: int | None = None
+        self.ended: dict[str, Any] | None = None
+        self.started_at: datetime | None = None
+        self.ended_at: datetime | None = None
+        self._launcher_lock = ProcessLock(run_folder / "launcher.lock")
+        self._launcher_lock.acquire()
+        self._records = LineFollower(run_folder / "guard.jsonl")
+        self._unread: list[dict[str, Any]] = []
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard_gone = threading.Event()
+        self._reading = threading.Lock()
+
+    # -- starting and attaching ----------------------------------------------------------------
+
+    @classmethod
+    def start(
+        cls, run_folder: Path, spec: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> Acquisition:
+        """Start a guard, and through it the acquisition.
+
+        Args:
+            run_folder: a new folder for the guard; made here, for this user only.
+            spec: what `guard_spec` describes.
+            environment: the whole environment of the acquisition.
+
+        Raises:
+            EngineError: the main process could not be started.
+            SessionError: the run folder could not be written.
+        """
+        try:
+            run_folder.mkdir(parents=True, mode=0o700)
+            write_json(run_folder / "spec.json", dict(spec), mode=0o600)
+        except OSError as error:
+            raise SessionError(
+                f"The launcher's own records cannot be written: {error}",
+                code="state-folder-unwritable",
+                where=str(run_folder),
+                fix="Make the folder writable, or set OPENSCOPE_STATE_DIRECTORY to another one.",
+            ) from error
+        acquisition = cls(run_folder)
+        acquisition._spawn_guard(environment)
+        acquisition._watch_guard()
+        return acquisition
+
+    @classmethod
+    def attach(cls, run_folder: Path) -> Acquisition:
+        """The acquisition of a run that some launcher started, running or ended."""
+        acquisition = cls(run_folder)
+        acquisition._watch_guard()
+        acquisition._read()
+        return acquisition
+
+    def _spawn_guard(self, environment: Mapping[str, str]) -> None:
+        with (self.run_folder / "guard.err").open("ab") as errors:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(GUARD_PROGRAM), str(self.run_folder)],
+                cwd=self.run_folder,
+                env={**environment, COOKIE: self.run_folder.name},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                **_own_session(),
+            )
+        assert self._guard.stdout is not None  # noqa: S101 - opened as a pipe above
+        with self._guard.stdout as answer:
+            started = answer.readline().strip() == b"started"
+        self._read()
+        if not started:
+            raise self._not_started()
+
+    def _not_started(self) -> EngineError:
+        reasons = [
+            record["data"]["error"]
+            for record in self._unread
+            if record["name"] == "acquisition.not_started"
+        ]
+        said = (self.run_folder / "guard.err").read_text("utf-8", "replace").strip()
+        spec = json.loads((self.run_folder / "spec.json").read_text("utf-8"))
+        self.close()
+        return EngineError(
+            f"The acquisition could not be started: {(reasons or [said[-500:]])[0]}",
+            code="acquisition-not-started",
+            where=str(spec["arguments"][0]),
+            fix="Check that the program is there and can be executed.",
+        )
+
+    def _watch_guard(self) -> None:
+        threading.Thread(target=self._await_guard, name="guard-wait", daemon=True).start()
+
+    def _await_guard(self) -> None:
+        """Wait for the guard's lock: the system gives it to us the moment the guard ends."""
+        lock = ProcessLock(self.run_folder / "guard.lock")
+        lock.acquire(wait=True)
+        lock.release()
+        self._guard_gone.set()
+
+    # -- the face of a process -----------------------------------------------------------------
+
+    def poll(self) -> int | None:
+        """The exit code when the acquisition has ended, else None."""
+        self._read()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Block until the acquisition has ended and nothing of it is alive.
+
+        Args:
+            timeout: seconds to wait at most; None waits for ever.
+
+        Returns:
+            The exit code; None when it is lost.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # In slices, so that Ctrl-C is handled on every system while waiting.
+        while not self._guard_gone.wait(_WAIT_SLICE_S):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(str(self.run_folder.name), timeout or 0.0)
+        self._read()
+        if self._guard is not None:
+            self._guard.wait()
+        return self.returncode
+
+    def ended_within(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s`; whether the guard has ended."""
+        return self._guard_gone.wait(timeout_s)
+
+    # -- requests and records ------------------------------------------------------------------
+
+    def request_stop(self, by: str, reason: str = "") -> None:
+        """Ask it to end: the engine's way of asking, then the grace, then the kill.
+
+        Args:
+            by: who wants it (`operator`, `launcher`, …).
+            reason: why, for the records.
+        """
+        self._request("stop", by, reason)
+
+    def request_kill(self, by: str, reason: str = "") -> None:
+        """End the whole tree now."""
+        self._request("kill", by, reason)
+
+    def _request(self, kind: str, by: str, reason: str) -> None:
+        request_from_guard(self.run_folder, kind, by, reason)
+
+    def new_records(self) -> list[dict[str, Any]]:
+        """The guard's records since the last call, in order."""
+        self._read()
+        with self._reading:
+            records, self._unread = self._unread, []
+        return records
+
+    def _read(self) -> None:
+        with self._reading:
+            for record in self._records.new_records():
+                self._unread.append(record)
+                if record["name"] == "acquisition.started":
+                    self.pid = record["data"]["pid"]
+                    self.started_at = datetime.fromisoformat(record["time"])
+                elif record["name"] == "acquisition.ended":
+                    self.ended = record["data"]
+                    self.returncode = returncode_of(record["data"])
+                    self.ended_at = datetime.fromisoformat(record["time"])
+
+    def close(self) -> None:
+        """Let go of the run; a guard that still runs then counts its launcher as lost."""
+        self._launcher_lock.release()
+
+    def discard(self) -> None:
+        """Remove the run folder of an ended run whose records the journal has."""
+        self.close()
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+
+
+def request_from_guard(run_folder: Path, kind: str, by: str, reason: str) -> None:
+    """Append a request (`stop` or `kill`) to a run; safe from any process at any time."""
+    log = LineLog(run_folder / "control.jsonl", mode=0o600)
+    log.append({"request": kind, "by": by, "reason": reason, "pid": os.getpid()}, sync=False)
+    log.close()
+
+
+def returncode_of(ended: Mapping[str, Any]) -> int | None:
+    """The exit code as `subprocess` counts it: negative for a signal."""
+    if ended["signal"] is not None:
+        return -int(ended["signal"])
+    return None if ended["exit_code"] is None else int(ended["exit_code"])
+
+
+def _own_session() -> dict[str, Any]:
+    """Popen arguments that keep the terminal's Ctrl-C and hang-up away from the guard."""
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
+def guard_spec(
+    launch: Launch,
+    *,
+    session_folder: Path,
+    stdout: Path,
+    stderr: Path,
+    limits: Mapping[str, Any],
+    watching: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a guard must know of one run.
+
+    Args:
+        launch: the launch, bound to its session folder.
+        session_folder: the folder whose volume and files are watched.
+        stdout: new file for the output.
+        stderr: new file for the error output.
+        limits: fields of `limits.Limits`.
+        watching: `stop_grace_s`, `terminate_grace_s`, `on_launcher_lost`, `unattended_minutes`,
+            `sample_interval_s`, `rig_id`, `session_uuid`, `checkout` and `recover` (the command
+            that closes the session when no launcher is there at the end; empty for none).
+    """
+    return {
+        "arguments": list(launch.arguments),
+        "folder": launch.folder,
+        "ask": {"how": launch.ask.how, "stop_file": launch.ask.stop_file},
+        "session_folder": str(session_folder),
+        "stdout": str(stdout),
+        "stderr": str(stderr),
+        "limits": dict(limits),
+        **watching,
+    }
+
+
+def live_runs(runs_folder: Path) -> list[dict[str, Any]]:
+    """The specs of the runs whose guards live at this moment on this machine, each with its
+    `run_folder`."""
+    found = []
+    for spec_file in runs_folder.glob("*/spec.json"):
+        if is_held(spec_file.with_name("guard.lock")):
+            try:
+                spec = json.loads(spec_file.read_text("utf-8"))
+            except (OSError, ValueError):
+                continue
+            found.append({**spec, "run_folder": str(spec_file.parent)})
+    return found

@@ -1,0 +1,268 @@
+"""The acquisition's process tree on Linux. Standard library only.
+
+The guard is a child subreaper (prctl(2)): whatever a descendant does to get away (double fork, own
+session, wiped environment), it becomes the guard's child when its parent ends, so walking down
+from the guard finds everything, and `waitpid` with no child left proves that nothing is alive.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from openscope_experimental_launcher.supervision.wakeup import Wakeup
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICK = os.sysconf("SC_CLK_TCK")
+_THREADS_EVERY_S = 1.0
+_KILL_LIMIT_S = 10.0
+
+BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+
+
+class _Member:
+    """One process, through open handles on its files in /proc: a handle stays bound to the
+    process it was opened for, so a reused pid is never mistaken for it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self._children = -1
+        try:
+            self._children = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self.close()
+            raise
+
+    def stat(self) -> list[bytes] | None:
+        """Fields of /proc/PID/stat after the name, or None when the process is gone."""
+        try:
+            return os.pread(self._stat, 1024, 0).rpartition(b") ")[2].split()
+        except OSError:
+            return None
+
+    def children(self, *, of_all_threads: bool) -> list[int]:
+        """Pids of the children the main thread made, or those of every thread."""
+        try:
+            listed = os.pread(self._children, 1 << 16, 0)
+            if of_all_threads:
+                for thread in os.listdir(f"/proc/{self.pid}/task"):  # noqa: PTH208
+                    if int(thread) != self.pid:
+                        listed += b" " + _read(f"/proc/{self.pid}/task/{thread}/children")
+        except OSError:
+            return []
+        return [int(pid) for pid in listed.split()]
+
+    def close(self) -> None:
+        os.close(self._stat)
+        if self._children >= 0:
+            os.close(self._children)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:  # noqa: PTH123 - a hot path of short reads
+        return stream.read()
+
+
+class Tree:
+    """The main process and everything it started.
+
+    After `spawn`: `pid`, `start_time` (its start in clock ticks after boot, its identity together
+    with the boot id), and once the main process has ended `status`, its wait status.
+    """
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+        self.pid = 0
+        self.start_time = ""
+        self.status: int | None = None
+        self._members: dict[int, _Member] = {}
+        self._threads_checked = 0.0
+        self._wakeup = Wakeup()
+
+    @staticmethod
+    def boot_id() -> str:
+        """What tells this boot of the machine from every other."""
+        return _read(BOOT_ID_FILE).decode().strip()
+
+    def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
+        """Start the main process in a process group of its own, with output straight to files."""
+        process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            process_group=0,
+        )
+        # This class reaps it; Popen must neither wait for it nor warn about it.
+        process.returncode = 0
+        self.pid = process.pid
+        fields = _read(f"/proc/{self.pid}/stat").rpartition(b") ")[2].split()
+        self.start_time = fields[19].decode()
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until a process of the tree ends, a signal arrives, or the time is over."""
+        self._wakeup.wait(timeout_s)
+
+    def reap(self) -> bool:
+        """Collect every process that has ended. Returns whether anything is still alive."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.pid and self.status is None:
+                self.status = status
+
+    def exit_code(self) -> tuple[int | None, int | None]:
+        """Exit code and signal of the main process; one of them is None."""
+        if self.status is None:
+            return None, None
+        code = os.waitstatus_to_exitcode(self.status)
+        return (code, None) if code >= 0 else (None, -code)
+
+    def measure(self) -> tuple[float, float, int, bool]:
+        """Memory in MB, processor seconds so far, number of processes, and whether the main
+        process is stopped (SIGSTOP, a debugger)."""
+        self._refresh()
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ticks, pages, frozen = 0, 0, False
+        for pid, member in list(self._members.items()):
+            fields = member.stat()
+            if fields is None:
+                self._forget(pid)
+                continue
+            ticks += sum(map(int, fields[11:15]))
+            pages += int(fields[21])
+            frozen = frozen or (pid == self.pid and fields[0] in (b"T", b"t"))
+        cpu_s = usage.ru_utime + usage.ru_stime + ticks / _TICK
+        return pages * _PAGE / 1e6, cpu_s, len(self._members), frozen
+
+    def ask(self) -> None:
+        """Ask the main process to end: SIGTERM, once, and SIGCONT so that a stopped one can."""
+        self._signal_main(signal.SIGTERM)
+        for pid in self._walk():
+            _signal(pid, signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """Ask everything that is left."""
+        for pid in self._walk():
+            _signal(pid, signal.SIGTERM)
+            _signal(pid, signal.SIGCONT)
+
+    def close_windows(self) -> None:
+        """Windows only; elsewhere the engine never chooses it."""
+
+    def kill(self) -> list[int]:
+        """Freeze the whole tree, so that nothing can fork away, and kill it until none is left.
+
+        Returns:
+            Pids that outlived ten seconds of it (stuck in the kernel); normally none.
+        """
+        deadline = time.monotonic() + _KILL_LIMIT_S
+        while self.reap():
+            for pid in self._freeze():
+                _signal(pid, signal.SIGKILL)
+            if time.monotonic() > deadline:
+                return list(self._walk())
+            self.wait(0.01)
+        return []
+
+    def _freeze(self) -> set[int]:
+        frozen: set[int] = set()
+        while fresh := set(self._walk()) - frozen:
+            for pid in fresh:
+                _signal(pid, signal.SIGSTOP)
+            frozen |= fresh
+        return frozen
+
+    def _signal_main(self, number: int) -> None:
+        if self.status is None:
+            _signal(self.pid, number)
+
+    def _walk(self) -> Iterator[int]:
+        """Pids of all descendants, from the kernel's present lists."""
+        pending, seen = [os.getpid()], set()
+        while pending:
+            pid = pending.pop()
+            for child in _children_now(pid):
+                if child not in seen:
+                    seen.add(child)
+                    pending.append(child)
+                    yield child
+
+    def _refresh(self) -> None:
+        """Bring the known members up to date, through cached handles where possible."""
+        now = time.monotonic()
+        of_all_threads = now - self._threads_checked >= _THREADS_EVERY_S
+        if of_all_threads:
+            self._threads_checked = now
+        pending = _children_now(os.getpid())
+        reached: set[int] = set()
+        while pending:
+            pid = pending.pop()
+            if pid in reached:
+                continue
+            reached.add(pid)
+            member = self._members.get(pid)
+            if member is None or member.stat() is None:
+                member = self._remember(pid)
+            if member is not None:
+                pending += member.children(of_all_threads=of_all_threads)
+        if of_all_threads:
+            for pid in self._members.keys() - reached:
+                self._forget(pid)
+
+    def _remember(self, pid: int) -> _Member | None:
+        self._forget(pid)
+        try:
+            member = _Member(pid)
+        except OSError:
+            return None
+        self._members[pid] = member
+        return member
+
+    def _forget(self, pid: int) -> None:
+        member = self._members.pop(pid, None)
+        if member is not None:
+            member.close()
+
+
+def _children_now(pid: int) -> list[int]:
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        listed = b" ".join(_read(f"/proc/{pid}/task/{thread}/children") for thread in threads)
+    except OSError:
+        return []
+    return [int(child) for child in listed.split()]
+
+
+def _signal(pid: int, number: int) -> None:
+    # It may have ended a moment ago, or become another user, whom the kill's report names.
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def system_memory_percent() -> float:
+    """System memory in use, percent, counted as psutil does (total less available)."""
+    values = {}
+    with open("/proc/meminfo", "rb") as stream:  # noqa: PTH123
+        for line in stream:
+            name, _, rest = line.partition(b":")
+            values[name] = rest
+            if name == b"MemAvailable":
+                break
+    total, available = (int(values[n].split()[0]) for n in (b"MemTotal", b"MemAvailable"))
+    return 100.0 * (total - available) / total

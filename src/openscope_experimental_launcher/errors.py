@@ -13,6 +13,9 @@ from difflib import get_close_matches
 from traceback import format_exc
 from typing import ClassVar, Literal
 
+EXIT_OK, EXIT_FAILED, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 3, 130
+"""Exit codes of the command line."""
+
 Level = Literal["ok", "warning", "error"]
 
 

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from openscope_experimental_launcher.errors import RepositoryError
-from openscope_experimental_launcher.repository import prepare, repository_path, resolve
+from openscope_experimental_launcher.repository import GitSource, prepare, repository_path, resolve
 
 
 def refused(lab, code, ref="main", **options):
@@ -47,13 +48,25 @@ def test_an_empty_folder_in_its_place_is_used(lab):
 
 
 def test_already_there_nothing_is_done(lab, git_calls):
-    lab.run("main")
+    commit = lab.run("main").commit
     before = lab.snapshot()
     lab.unplug()
     git_calls.reset()
-    lab.run(lab.local("rev-parse", "HEAD"))
+    lab.run(commit)
+    assert len(git_calls.commands) == 3, git_calls.commands
     assert lab.snapshot() == before
-    assert len(git_calls.commands) <= 1 + 3, git_calls.commands  # the first is this test's own
+
+
+@pytest.mark.parametrize("ref", ["main", "HEAD", "v1", "short"])
+def test_already_there_by_another_name(lab, git_calls, ref):
+    lab.server("tag", "v1")
+    ref = lab.head[:8] if ref == "short" else ref
+    lab.run(ref)
+    before = lab.snapshot()
+    git_calls.reset()
+    lab.run(ref)
+    assert len(git_calls.commands) <= 5, git_calls.commands
+    assert lab.snapshot() == before
 
 
 def test_there_but_another_commit_is_checked_out(lab, git_calls):
@@ -63,10 +76,8 @@ def test_there_but_another_commit_is_checked_out(lab, git_calls):
     lab.unplug()
     git_calls.reset()
     found = lab.resolve(first)
-    from openscope_experimental_launcher.repository import GitSource
-
     source = GitSource(found)
-    assert source.read("flow.bonsai") == b"<one/>\n" and source.exists("src/größe.py")
+    assert source.read(Path("flow.bonsai")) == b"<one/>\n" and source.exists(Path("src/größe.py"))
     assert prepare(found).commit == first
     assert len(git_calls.commands) <= 5, git_calls.commands
     assert lab.checked_out() == first

@@ -322,4 +322,4 @@ def test_git_finds_no_repository_above(lab, tmp_path):
     inner = tmp_path / "inner"
     inner.mkdir()
     with pytest.raises(RepositoryError):
-        Git(inner).run("rev-parse", "HEAD")
+        Git(inner).run("rev-parse", "--git-dir")

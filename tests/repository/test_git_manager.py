@@ -30,12 +30,10 @@ def test_it_brings_the_repository_to_its_commit(lab):
     manager = GitManager()
     assert manager.get_repository_path(params(lab)) == str(lab.path)
     assert manager.setup_repository(params(lab)) is True
-    print(lab.local("reflog"), "\n", lab.local("log","--all","--oneline"), lab.server("log", "--oneline"), lab.server("reflog"))
     assert lab.checked_out() == lab.head
     first = lab.head
     lab.commit({"other": "x"})
     assert manager.setup_repository(params(lab, repository_commit_hash="")) is True
-    print(lab.local("reflog"), "\n", lab.local("log","--all","--oneline"), lab.server("log", "--oneline"), lab.server("reflog"))
     assert lab.checked_out() == lab.head
     assert manager.setup_repository(params(lab, repository_commit_hash=first)) is True
     assert lab.checked_out() == first

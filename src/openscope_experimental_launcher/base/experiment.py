@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..closing import Closing, close_session, finding_event
@@ -53,6 +53,7 @@ from ..session.journal import (
 from ..session.output import tail
 from ..session.record import SessionRecord
 from ..session.state import fallback_folder, locks_folder, runs_folder
+from ..supervision.job import new_job
 from ..supervision.judgement import Judgement, judge_end
 from ..supervision.pump import RecordPump
 from ..supervision.supervisor import Acquisition, guard_spec
@@ -60,10 +61,13 @@ from ..supervision.tree import system_memory_percent
 from ..utils.config_loader import ConfigLoader
 from ..utils.git_manager import GitManager
 from ..utils.process_monitor import ProcessMonitor
-from .bonsai_interface import BonsaiInterface
+from .arguments import Parser, add_run_options, options_from
 from .interrupts import deliberate_end
 from .options import Outcome, RunOptions
 from .run_log import RunLog
+
+if TYPE_CHECKING:
+    from .bonsai_interface import BonsaiInterface
 
 __all__ = [
     "DEFAULT_CONFIG_PATH",
@@ -120,7 +124,7 @@ class BaseExperiment:
         self.bonsai_process: Acquisition | None = None
         self.stdout_data = ""
         self.stderr_data = ""
-        self.hJob: Any = None
+        self.hJob: Any = new_job()
         self.outcome = Outcome()
 
         self.config_loader = ConfigLoader()
@@ -130,11 +134,17 @@ class BaseExperiment:
             on_progress=self._tell,
         )
         self.process_monitor = ProcessMonitor()
-        self.bonsai_interface = BonsaiInterface()
 
         self._answers: dict[str, Any] = {}
         self._loaded: Loaded | None = None
         self._begin_afresh()
+
+    @cached_property
+    def bonsai_interface(self) -> BonsaiInterface:
+        """Finds and installs Bonsai; a subclass may put another object in its place."""
+        from .bonsai_interface import BonsaiInterface
+
+        return BonsaiInterface()
 
     def _begin_afresh(self) -> None:
         """Forget the last run's session, but not the answers."""
@@ -594,7 +604,9 @@ class BaseExperiment:
         launch, place, stdout, stderr = self._bound(plan)
         spec = self._guard_spec(plan, launch, place, stdout, stderr)
         variables = {**os.environ, **launch.environment}
-        self.bonsai_process = acquisition = Acquisition.start(self._run_folder, spec, variables)
+        self.bonsai_process = acquisition = Acquisition.start(
+            self._run_folder, spec, variables, self.hJob
+        )
         self.start_time = acquisition.started_at
         _log.info("The acquisition runs as process %d.", acquisition.pid)
         pump = RecordPump(acquisition, self._journal)
@@ -784,24 +796,8 @@ class BaseExperiment:
         Args:
             description: what the script is for.
         """
-        parser = argparse.ArgumentParser(
-            description=description or (cls.__doc__ or "").strip().split("\n")[0]
-        )
-        parser.add_argument("param_file", nargs="?", help="JSON parameter file")
-        parser.add_argument("--subject", help="subject id, instead of the file's")
-        parser.add_argument("--user", help="experimenter, instead of the file's")
-        parser.add_argument("--output", help="folder of all sessions, instead of the file's")
-        parser.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE", help="any parameter"
-        )
-        parser.add_argument(
-            "--defaults", action="store_true", help="test subject and user where none are given"
-        )
-        parser.add_argument("--rehearse", action="store_true", help="play a stand-in instead")
-        parser.add_argument(
-            "--allow-dirty", action="store_true", help="run with local edits, and save them"
-        )
-        parser.add_argument("--offline", action="store_true", help="ask no git server")
+        parser = Parser(description=description or (cls.__doc__ or "").strip().split("\n")[0])
+        add_run_options(parser)
         return parser
 
     @classmethod
@@ -811,14 +807,7 @@ class BaseExperiment:
         Returns:
             0 completed, 1 failed, 3 a bug in the launcher, 130 interrupted.
         """
-        overrides = command_line_overrides(args.set, args.subject, args.user, args.output)
-        options = RunOptions(
-            overrides=overrides,
-            defaults=args.defaults,
-            rehearse=args.rehearse,
-            allow_dirty=args.allow_dirty,
-            offline=args.offline,
-        )
+        options = options_from(args)
         from .terminal import with_display
 
         experiment = cls()
@@ -859,13 +848,3 @@ def session_lock(folder: SessionFolder) -> ProcessLock:
     """The lock whose holder writes the session's journal."""
     key = hashlib.sha256(str(folder.path).encode()).hexdigest()[:16]
     return ProcessLock(locks_folder() / f"session-{key}.lock")
-
-
-def command_line_overrides(
-    assignments: Sequence[str], subject: str | None, user: str | None, output: str | None
-) -> dict[str, Any]:
-    """Parameters from the options that every launcher's command line has."""
-    from ..parameters.layers import parse_set
-
-    named = {"subject_id": subject, "user_id": user, "output_root_folder": output}
-    return {**parse_set(assignments), **{key: value for key, value in named.items() if value}}

@@ -1,7 +1,8 @@
-"""Ctrl-C and the signals that end a program, while a session runs."""
+"""Ctrl-C and whatever else ends a program deliberately, while a session runs."""
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -9,10 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+TERMINAL_CLOSED = "the terminal was closed"
+"""The reason given for a terminal or console window that was closed."""
+
 _WORDS = {
     "SIGINT": "Ctrl-C",
     "SIGTERM": "the launcher was told to end",
-    "SIGHUP": "the terminal was closed",
+    "SIGHUP": TERMINAL_CLOSED,
     "SIGBREAK": "Ctrl-Break",
 }
 
@@ -24,13 +28,16 @@ def _numbers() -> list[signal.Signals]:
 
 @contextmanager
 def deliberate_end(on_end: Callable[[str], bool]) -> Iterator[None]:
-    """Send the signals that end a program to `on_end` for the length of a `with` block.
+    """Send what ends a program to `on_end` for the length of a `with` block.
 
-    Handlers belong to the main thread; elsewhere (a lab's own threads) nothing is changed.
+    That is the signals, and on Windows also a closed console window and a log-off, for which the
+    system waits some seconds until the block is left. Handlers belong to the main thread;
+    elsewhere (a lab's own threads) nothing is changed.
 
     Args:
-        on_end: called with the reason in words. Returns whether it took care of it; if not,
-            KeyboardInterrupt is raised where the program stands.
+        on_end: called with the reason in words, on Windows perhaps in another thread. Returns
+            whether it took care of it; if not, KeyboardInterrupt is raised where the program
+            stands.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,7 +49,23 @@ def deliberate_end(on_end: Callable[[str], bool]) -> Iterator[None]:
 
     before = {number: signal.signal(number, handle) for number in _numbers()}
     try:
-        yield
+        with _system_end(on_end):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _system_end(on_end: Callable[[str], bool]) -> Iterator[None]:
+    if sys.platform != "win32":
+        yield
+        return
+    from .system_end import system_end
+
+    def tell(reason: str) -> None:
+        if not on_end(reason):
+            _thread.interrupt_main()
+
+    with system_end(tell, TERMINAL_CLOSED):
+        yield

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import Failure, Finding
-from ..plan import Plan
-from ..session.folder import SessionFolder
+from ..errors import (
+    EXIT_BUG,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    Failure,
+    Finding,
+)
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+    from ..session.folder import SessionFolder
 
 
 class Display(Protocol):
@@ -28,8 +37,8 @@ class Display(Protocol):
         """Take the terminal again."""
 
 
-Confirm = Callable[[Plan, Sequence[Finding]], bool]
-OpenDisplay = Callable[[SessionFolder, Plan, Callable[[str], None]], Display]
+Confirm = Callable[["Plan", Sequence[Finding]], bool]
+OpenDisplay = Callable[["SessionFolder", "Plan", Callable[[str], None]], Display]
 Tell = Callable[[str], None]
 
 
@@ -60,9 +69,6 @@ class RunOptions:
     open_display: OpenDisplay | None = None
     tell: Tell | None = None
     arguments: tuple[str, ...] = ()
-
-
-EXIT_OK, EXIT_FAILED, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 3, 130
 
 
 @dataclass(frozen=True, slots=True)

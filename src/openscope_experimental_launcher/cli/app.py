@@ -4,59 +4,68 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
-
-import typer
+from types import ModuleType
 
 from .. import __version__
-from ..base.options import EXIT_BUG, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from ..errors import Failure, attempt
-from . import check, demo, run, schema
+from ..base.arguments import Parser
+from ..errors import (
+    EXIT_BUG,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    Failure,
+    LauncherError,
+    attempt,
+    did_you_mean,
+)
+from . import check, demo, plan, run, schema
 from .window import keep_open
 
-app = typer.Typer(
-    name="openscope",
-    help="Run one experimental session on a rig: pinned code, a watched acquisition, "
-    "a folder that proves what ran.\n\nStart with `openscope demo`.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run")(run.run)
-app.command("check")(check.check)
-app.command("plan")(check.plan)
-app.command("demo")(demo.demo)
-app.command("schema")(schema.schema)
+VERBS: dict[str, ModuleType] = {
+    "run": run,
+    "check": check,
+    "plan": plan,
+    "demo": demo,
+    "schema": schema,
+}
+"""Each verb is a module with a docstring for its help, `add_arguments` and `main`."""
+
+_DESCRIPTION = """\
+Run one experimental session on a rig: pinned code, a watched acquisition, and a
+folder that proves what ran.
+
+Begin with `openscope demo`; then `openscope check PARAMS` and `openscope run PARAMS`.
+"""
+_EPILOG = """\
+exit codes: 0 completed, 1 failed or a mistake in what was asked, 3 a bug in the
+launcher, 130 interrupted. `openscope VERB --help` explains a verb.
+"""
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"openscope {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    pass
+def build_parser() -> Parser:
+    """The parser of the whole command line."""
+    parser = Parser(prog="openscope", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"openscope {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    for name, module in VERBS.items():
+        words = (module.__doc__ or "").strip()
+        verb = verbs.add_parser(name, help=words.partition("\n")[0], description=words)
+        module.add_arguments(verb)
+        verb.set_defaults(main=module.main, parser=verb)
+    return parser
 
 
 def run_command_line() -> int:
     """Carry out the command line of this process.
 
     Returns:
-        The exit code: 0 done, 1 failed or a mistake of the person's, 2 a command line that cannot
-        be understood, 3 a bug in the launcher, 130 interrupted.
+        The exit code: 0 done, 1 failed or a mistake of the person's, 3 a bug in the launcher,
+        130 interrupted.
     """
     logging.getLogger().addHandler(logging.NullHandler())
     codes: list[int] = []
     try:
-        failure = attempt(lambda: codes.append(_carry_out()))
+        failure = attempt(lambda: codes.append(_carry_out(sys.argv[1:])))
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
         return EXIT_INTERRUPTED
@@ -66,12 +75,19 @@ def run_command_line() -> int:
     return code
 
 
-def _carry_out() -> int:
+def _carry_out(arguments: list[str]) -> int:
+    verb = arguments[0] if arguments else "--help"
+    if not verb.startswith("-") and verb not in VERBS:
+        raise LauncherError(
+            f"There is no verb '{verb}'.{did_you_mean(verb, VERBS)}",
+            code="verb-unknown",
+            fix=f"Use one of: {', '.join(VERBS)}.",
+        )
     try:
-        app(standalone_mode=True)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else EXIT_FAILED
-    return EXIT_OK
+        args = build_parser().parse_args(arguments or ["--help"])
+    except SystemExit as end:  # argparse after --help and --version
+        return end.code if isinstance(end.code, int) else EXIT_OK
+    return int(args.main(args))
 
 
 def _say(failure: Failure | None) -> int:

@@ -1,13 +1,18 @@
-"""`openscope demo`: a first session, made of nothing but what is in the package."""
+"""Run a first session: a visual oddball task in Python, about ten seconds long.
+
+Makes a small git repository with the experiment, a parameter file that pins its commit, and runs
+it as any session is run. Afterwards edit what it left and run it again with `openscope run`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from ..supervision.spawn import start_guard_early
 
 if TYPE_CHECKING:
     from ..repository import Git
@@ -16,23 +21,25 @@ _EXAMPLE = "visual_oddball"
 _AUTHOR = ("-c", "user.name=OpenScope demo", "-c", "user.email=demo@localhost")
 
 
-def demo(
-    folder: Annotated[
-        Path, typer.Argument(help="Where to put the example repository and its sessions.")
-    ] = Path("openscope-demo"),
-) -> None:
-    """Run a first session: a visual oddball task in Python, about ten seconds long.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope demo`."""
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        default="openscope-demo",
+        help="where to put the example and its sessions (default: ./openscope-demo)",
+    )
 
-    Makes a small git repository with the experiment, a parameter file that pins its commit, and
-    runs it as any session is run. Afterwards edit what it left and run it again with `openscope
-    run`.
-    """
+
+def main(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    start_guard_early()
     from ..base.options import RunOptions
     from ..display.screens import show_session_contents
     from ..session.folder import SessionFolder
     from .run import run_session
 
-    folder = folder.absolute()
+    folder = Path(args.folder).absolute()
     params = folder / f"{_EXAMPLE}.json"
     commit = make_repository(folder / _EXAMPLE)
     if not params.is_file():
@@ -43,7 +50,7 @@ def demo(
     if sessions:
         show_session_contents(SessionFolder(sessions[-1].parent))
         sys.stdout.write(f"\nEdit {params.name}, then: openscope run {_quoted(params)}\n")
-    raise typer.Exit(code)
+    return code
 
 
 def make_repository(folder: Path) -> str:

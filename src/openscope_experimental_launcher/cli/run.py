@@ -1,142 +1,102 @@
-"""`openscope run`: one session."""
+"""Run one session.
+
+Loads the parameter file, asks for what is missing, checks everything, puts the code at its
+commit, opens a session folder and runs the acquisition. Ctrl-C stops it gracefully; pressed
+again, at once. Without PARAMS, choose among the recent files.
+
+example:
+  openscope run oddball.json --subject 614173 --set script_parameters.trials=200
+"""
 
 from __future__ import annotations
 
+import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from ..base.arguments import add_run_options, options_from
 from ..errors import Finding, ParameterError
+from ..supervision.spawn import start_guard_early
 
 if TYPE_CHECKING:
+    from ..base.experiment import BaseExperiment
     from ..base.options import RunOptions
     from ..plan import Plan
 
-ParamsArgument = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[PARAMS]", help="JSON parameter file; without it, choose a recent one."
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Set a parameter over the file's, e.g. --set script_parameters.Gain=2. Repeatable.",
-    ),
-]
-SubjectOption = Annotated[str | None, typer.Option(help="Subject id, over the file's.")]
-UserOption = Annotated[str | None, typer.Option(help="Experimenter, over the file's.")]
-OutputOption = Annotated[
-    str | None, typer.Option(help="Folder of all sessions, over the file's OutputFolder.")
-]
-DefaultsOption = Annotated[
-    bool, typer.Option("--defaults", help="Take test_subject and test_user where none are given.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not wait for Enter.")]
-RehearseOption = Annotated[
-    bool,
-    typer.Option(
-        "--rehearse", help="Play a stand-in instead of the acquisition; all output in ./rehearsal."
-    ),
-]
-DirtyOption = Annotated[
-    bool, typer.Option("--allow-dirty", help="Run with local edits, and save them exactly.")
-]
-OfflineOption = Annotated[
-    bool, typer.Option("--offline", help="Ask no git server; a branch is where last fetched.")
-]
-SoundOption = Annotated[bool, typer.Option("--sound", help="Make a sound at the end.")]
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope run`."""
+    add_run_options(parser)
+    parser.add_argument("--yes", "-y", action="store_true", help="do not wait for Enter")
+    parser.add_argument("--sound", action="store_true", help="make a sound at the end")
 
 
-def run(
-    params: ParamsArgument = None,
-    set_: SetOption = None,
-    subject: SubjectOption = None,
-    user: UserOption = None,
-    output: OutputOption = None,
-    defaults: DefaultsOption = False,
-    yes: YesOption = False,
-    rehearse: RehearseOption = False,
-    allow_dirty: DirtyOption = False,
-    offline: OfflineOption = False,
-    sound: SoundOption = False,
-) -> None:
-    """Run one session.
-
-    Loads the parameter file, asks for what is missing, checks everything, puts the code at its
-    commit, opens a session folder and runs the acquisition. Ctrl-C stops it gracefully; pressed
-    again, at once.
-
-    Example: openscope run oddball.json --subject 614173 --set script_parameters.trials=200
-    """
-    from ..base.experiment import command_line_overrides
-    from ..base.options import RunOptions
-
-    options = RunOptions(
-        overrides=command_line_overrides(set_ or [], subject, user, output),
-        defaults=defaults,
-        rehearse=rehearse,
-        allow_dirty=allow_dirty,
-        offline=offline,
-    )
-    chosen = params if params is not None or set_ else choose_recent()
-    raise typer.Exit(run_session(chosen, options, yes=yes, sound=sound))
+def main(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    start_guard_early()
+    options = options_from(args)
+    params = Path(args.param_file) if args.param_file else None
+    if params is None and not args.set:
+        params = choose_recent()
+    return run_session(params, options, yes=args.yes, sound=args.sound)
 
 
 def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: bool = False) -> int:
     """Run a session with its screens; returns the exit code."""
     from ..base.experiment import BaseExperiment
     from ..base.terminal import with_display
-    from ..display.screens import show_end, show_error
-    from ..parameters.prompts import is_interactive
-    from ..parameters.recent import remember
-    from ..session.state import state_folder
 
     def confirm(plan: Plan, findings: Sequence[Finding]) -> bool:
-        if params is not None:
-            remember(state_folder(), params)
-        return _confirm(plan, findings, wait=not yes and is_interactive())
+        return _confirm(plan, findings, wait=not yes)
 
-    watched = with_display(replace(options, confirm=confirm, arguments=tuple(sys.argv)))
-    experiment = BaseExperiment(watched)
+    experiment = BaseExperiment(with_display(replace(options, confirm=confirm)))
+    gc.enable()  # the imports are over (see cli/__init__.py)
     experiment.run(params)
+    if params is not None and experiment.start_time is not None:
+        from ..parameters.recent import remember
+        from ..session.state import state_folder
+
+        remember(state_folder(), params)
+    _show_end(experiment, sound=sound)
+    return experiment.outcome.exit_code
+
+
+def _show_end(experiment: BaseExperiment, *, sound: bool) -> None:
+    from ..display.screens import show_end, show_error
+
     outcome = experiment.outcome
     if outcome.failure is not None:
         show_error(outcome.failure.error)
-    wants_sound = sound or bool(experiment.params.get("sound_on_end"))
     duration_s = None
     if experiment.start_time and experiment.stop_time:
         duration_s = (experiment.stop_time - experiment.start_time).total_seconds()
-    show_end(outcome.name, outcome.reason, outcome.folder, duration_s, sound=wants_sound)
-    return outcome.exit_code
+    sound = sound or experiment.params.get("sound_on_end") is True
+    show_end(outcome.name, outcome.reason, outcome.folder, duration_s, sound=sound)
 
 
 def _confirm(plan: Plan, findings: Sequence[Finding], *, wait: bool) -> bool:
     import shutil
 
     from ..display.screens import show_plan
+    from ..parameters.prompts import discard_type_ahead, is_interactive
 
     place = next((p for p in (plan.output_root, *plan.output_root.parents) if p.exists()), None)
     free = shutil.disk_usage(place).free if place else None
     problems = [finding for finding in findings if finding.level != "ok"]
     show_plan(plan.as_json(), free_bytes=free, warnings=problems)
-    if not wait:
+    if not wait or not is_interactive():
         return True
-    from ..parameters.prompts import discard_type_ahead
-
     discard_type_ahead()
     sys.stdout.write("Press Enter to start, Ctrl-C to leave. ")
     sys.stdout.flush()
     return bool(sys.stdin.readline())
 
 
-def choose_recent() -> Path | None:
+def choose_recent() -> Path:
     """Let the person choose a recent parameter file, or type the path of one.
 
     Raises:

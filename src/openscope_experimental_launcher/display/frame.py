@@ -32,7 +32,8 @@ def draw(
         view: the session.
         plan: its plan, as JSON.
         output: the last lines of the acquisition.
-        footer: the lines below everything, for keys and the note being typed.
+        footer: the lines below everything, for keys and the note being typed; empty for the
+            picture that stays when the display ends.
         width: columns of the terminal.
         height: rows of the terminal.
     """
@@ -46,7 +47,8 @@ def draw(
     spare = rows - len(head) - len(warnings) - len(below) - 2
     room = max(spare, _FEWEST_OUTPUT_ROWS)
     shown = list(output)[-room:] or [[(" no output yet", "dim")]]
-    shown += [[]] * (room - len(shown))
+    if footer:  # keep everything in its place; without a footer it is the last picture
+        shown += [[]] * (room - len(shown))
     picture = [rule("openscope", width), *head, *warnings, rule("output", width), *shown, *below]
     return picture[:rows] if rows > 0 else []
 

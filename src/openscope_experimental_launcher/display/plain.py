@@ -13,6 +13,7 @@ from .words import clock, event_in_words
 
 LINES_PER_S = 20
 LONGEST_LINE = 500
+BUSY_INTERVAL_S, QUIET_INTERVAL_S = 0.2, 0.5
 
 _MARKS = {"stdout": "|", "stderr": "stderr |"}
 """What stands before a line of the acquisition, so that it is not taken for the launcher's."""
@@ -71,7 +72,7 @@ class PlainDisplay(Display):
     """Prints what happens and what the acquisition says, a bounded number of lines a second."""
 
     def __init__(self, view: SessionView, stream: SafeStream) -> None:
-        super().__init__(view, stream)
+        super().__init__(view, stream, interval_s=BUSY_INTERVAL_S)
         self._valves = {stream: Valve() for stream in STREAMS}
 
     def _show(self, *, final: bool = False) -> None:
@@ -93,6 +94,7 @@ class PlainDisplay(Display):
         for event in news.after:
             self._say_event(event)
         self.stream.flush()
+        self.interval_s = BUSY_INTERVAL_S if news.output else QUIET_INTERVAL_S
 
     def _finish(self) -> None:
         self._show(final=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,7 +73,7 @@ def _plan_lines(plan: Mapping[str, Any], free_bytes: int | None) -> Iterator[Lin
         "parameters": plan.get("parameter_file"),
         "output": _output(plan.get("output_root"), free_bytes),
         "rig": plan.get("rig_id"),
-        "a stop loses": (plan.get("stop") or {}).get("loses"),
+        "on a stop": (plan.get("stop") or {}).get("loses"),
     }
     for label, value in rows.items():
         if value:
@@ -91,8 +90,8 @@ def _code(code: Mapping[str, Any] | None) -> str:
         return ""
     commit, ref = str(code.get("commit", "")), str(code.get("ref", ""))
     named = f" ({ref})" if ref and not commit.startswith(ref) else ""
-    edits = ", with local edits" if code.get("dirty") else ""
-    return mask_text(f"{code.get('url', '')} at {commit[:10]}{named}{edits}")
+    edits = " + local edits" if code.get("dirty") else ""
+    return mask_text(f"{commit[:10]}{named}{edits} of {code.get('url', '')}")
 
 
 def _output(root: object, free_bytes: int | None) -> str:
@@ -283,7 +282,8 @@ def _signs(stream: TextIO | None) -> Mapping[Level, str]:
 
 def _width(stream: TextIO | None) -> int | None:
     """Columns of a terminal; None for anything else, where lines are left whole."""
-    return shutil.get_terminal_size().columns if SafeStream(stream).isatty() else None
+    safe = SafeStream(stream)
+    return safe.size()[0] if safe.isatty() else None
 
 
 def _wrapped(text: str, width: int | None, indent: int) -> list[str]:

@@ -89,6 +89,14 @@ class SafeStream:
         """Whether it is a terminal."""
         return self._stream is not None and not self._stream.closed and self._stream.isatty()
 
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal as they are now; 80 and 24 where they are not known."""
+        try:
+            columns, rows = os.get_terminal_size(self.fileno())
+        except (OSError, ValueError):
+            return 80, 24
+        return columns or 80, rows or 24
+
     def fileno(self) -> int:
         """The descriptor of the stream below."""
         if self._stream is None:

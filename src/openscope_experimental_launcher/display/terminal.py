@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from .aside import Asides
 from .frame import TALLEST, draw, keys_line, typing_line
 from .keys import Keyboard, NoteLine
 from .stream import Line, SafeStream, make_console, one_line
@@ -58,7 +58,7 @@ class TerminalDisplay(Display):
         self._live: Live | None = None
         self._drawn: list[Line] = []
         self._size = (0, 0)
-        self._streams: tuple[TextIO, TextIO] | None = None
+        self._asides = Asides()
 
     # -- the terminal ------------------------------------------------------------------------------
 
@@ -71,12 +71,11 @@ class TerminalDisplay(Display):
             console=self._console,
             auto_refresh=False,
             vertical_overflow="crop",
-            # What the program prints meanwhile appears above the picture.
-            redirect_stdout=_is_terminal(sys.stdout),
-            redirect_stderr=_is_terminal(sys.stderr),
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._streams = (sys.stdout, sys.stderr)
         self._live.start()
+        self._asides.open()
         if self._keyboard is not None:
             self._keyboard.open()
 
@@ -85,6 +84,7 @@ class TerminalDisplay(Display):
             self._keyboard.close()
         self._draw(footer=[])
         self._stop_live()
+        self._asides.close(tell=True)
 
     def _finish(self) -> None:
         self._take_in(final=True)
@@ -94,7 +94,6 @@ class TerminalDisplay(Display):
         live, self._live = self._live, None
         if live is not None:
             live.stop()
-        self._streams = None
 
     def _release(self) -> None:
         if self._keyboard is not None:
@@ -102,9 +101,7 @@ class TerminalDisplay(Display):
         if threading.current_thread() is self._thread:
             with contextlib.suppress(OSError):
                 self._stop_live()
-        streams, self._streams = self._streams, None
-        if streams is not None:
-            sys.stdout, sys.stderr = streams
+        self._asides.close(tell=self.stream.ready())
 
     # -- the picture -------------------------------------------------------------------------------
 
@@ -122,14 +119,20 @@ class TerminalDisplay(Display):
     def _draw(self, *, footer: list[Line]) -> None:
         if self._console is None or self._live is None or not self.stream.ready():
             return
-        width, height = self._console.size
+        from rich.text import Text
+
+        width, height = self.stream.size()
         picture = draw(self.view, self._plan, self._output, footer, width=width, height=height)
-        if picture == self._drawn and (width, height) == self._size:
+        asides = self._asides.lines()
+        if not asides and picture == self._drawn and (width, height) == self._size:
             return
+        self._console.size = (width, height)  # rich would rather believe a stale COLUMNS
         if self._size not in ((0, 0), (width, height)):
             self._console.clear()  # a terminal that was resized has moved what stood on it
         self._drawn, self._size = picture, (width, height)
-        self._live.update(self._as_text(picture), refresh=True)
+        self._live.update(self._as_text(picture), refresh=not asides)
+        if asides:
+            self._console.print(*map(Text.from_ansi, asides), sep="\n")
 
     def _as_text(self, picture: list[Line]) -> Text:
         from rich.text import Text
@@ -167,7 +170,3 @@ class TerminalDisplay(Display):
             self._on_note(text)
         except OSError as error:
             self._trouble = f"The note was not saved: {one_line(error)}"
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and not stream.closed and stream.isatty()

@@ -31,10 +31,10 @@ class Display:
     Args:
         view: what is shown.
         stream: where.
-        interval_s: seconds between two looks at the session.
+        interval_s: seconds between two looks at the session; may be changed while it runs.
     """
 
-    def __init__(self, view: SessionView, stream: SafeStream, *, interval_s: float = 0.2) -> None:
+    def __init__(self, view: SessionView, stream: SafeStream, *, interval_s: float) -> None:
         self.view = view
         self.stream = stream
         self.interval_s = interval_s
@@ -64,12 +64,14 @@ class Display:
 
     def stop(self) -> None:
         """Show the last news and give the terminal back as it was. May be called again."""
-        if self._wanted in ("new", "stopped"):
-            return
-        self._bring_to("stopped")
-        self._release()
-        self._unhook()
-        atexit.unregister(self.stop)
+        try:
+            self._bring_to("stopped")
+        finally:
+            self._release()
+            self._unhook()
+            atexit.unregister(self.stop)
+        if not self.alive:
+            self.stream.close()
 
     def __enter__(self) -> Display:
         self.start()

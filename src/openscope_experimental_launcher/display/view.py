@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..jsonl import LineFollower
@@ -52,9 +54,6 @@ class News:
     output: list[Output] = field(default_factory=list)
     after: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        return bool(self.before or self.output or self.after)
-
 
 class SessionView:
     """The present state of a session for those who show it.
@@ -79,6 +78,7 @@ class SessionView:
         self._first_mono: float | None = None
         self._started_mono: float | None = None
         self._stop_mono = 0.0
+        self._sizes: dict[Path, int] = {}
         self._journal = LineFollower(folder.journal)
         self._outputs = self._follow_outputs()
 
@@ -107,7 +107,19 @@ class SessionView:
         news.output += self._new_output(final=final or ended)
         return news
 
+    def _grew(self, path: Path) -> bool:
+        """Whether a file may hold something new: cheaper to ask than to open it."""
+        try:
+            now = os.stat(path).st_size  # noqa: PTH116 - five times a second, for hours
+        except OSError:
+            now = -1
+        grew = now < 0 or now != self._sizes.get(path)
+        self._sizes[path] = now
+        return grew
+
     def _new_events(self) -> list[dict[str, Any]]:
+        if not self._grew(self.folder.journal):
+            return []
         try:
             records = self._journal.new_records()
         except OSError as error:
@@ -128,6 +140,8 @@ class SessionView:
     def _new_output(self, *, final: bool) -> list[Output]:
         found = []
         for stream, follower in self._outputs.items():
+            if not (self._grew(follower.path) or final):
+                continue
             lines, skipped = follower.new_lines(final=final)
             if lines or skipped:
                 found.append(Output(stream, f"logs/{follower.path.name}", lines, skipped))

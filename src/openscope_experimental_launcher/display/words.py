@@ -42,8 +42,10 @@ def event_in_words(event: Mapping[str, Any]) -> str:
 
 
 def _repository(data: Data) -> str:
-    edits = ", with local edits" if data.get("dirty") else ""
-    return f"code: {data.get('ref', '')} at {str(data.get('commit', ''))[:10]}{edits}"
+    commit, ref = str(data.get("commit", "")), str(data.get("ref", ""))
+    named = f" ({ref})" if ref and not commit.startswith(ref) else ""
+    edits = " + local edits" if data.get("dirty") else ""
+    return f"code at {commit[:10]}{named}{edits}"
 
 
 def _stop(data: Data) -> str:

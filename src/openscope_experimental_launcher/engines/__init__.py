@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -161,6 +160,8 @@ class Engine(Protocol):
 
 def engine_names() -> list[str]:
     """Names of the engines that are installed."""
+    from importlib.metadata import entry_points
+
     return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
 
 
@@ -170,6 +171,8 @@ def get_engine(name: str) -> Engine:
     Raises:
         EngineError: none of this name is installed, or it cannot be loaded.
     """
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
         try:
             engine: Engine = entry.load()()

@@ -15,7 +15,7 @@ from .rehearsal import stand_in
 if TYPE_CHECKING:
     from ..parameters.model import Parameters
 
-_CHILD_ENVIRONMENT = {
+CHILD_ENVIRONMENT = {
     # Output must reach its file when it is printed, in one encoding everywhere, and running the
     # code must not change the checkout.
     "PYTHONUNBUFFERED": "1",
@@ -51,7 +51,7 @@ class PythonEngine:
                 *parameters.script_arguments,
             ),
             folder=str(source.root),
-            environment=_CHILD_ENVIRONMENT,
+            environment=CHILD_ENVIRONMENT,
             ask=ask_by_signal(parameters),
             script=script,
         )

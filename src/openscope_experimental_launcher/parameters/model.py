@@ -102,7 +102,8 @@ def check_user(name: str) -> str:
 
 def _optional(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
     def check_given(value: str | None) -> str | None:
-        return None if value is None else check(value)
+        # Templates leave these blank to have them asked for.
+        return check(value) if value and value.strip() else None
 
     return check_given
 
@@ -481,9 +482,15 @@ def faults(error: ValidationError, place: Callable[[str], str]) -> Iterator[Find
 
 
 _KINDS = {
+    "missing": ("must be given", "Give it a value."),
     "string_type": ("must be text", "Write it in double quotes."),
+    "int_type": ("must be a whole number", "Write it without quotes."),
+    "int_parsing": ("must be a whole number", "Write it without quotes."),
+    "int_from_float": ("must be a whole number", "Write it without a fraction."),
     "float_type": ("must be a number", "Write it without quotes."),
+    "float_parsing": ("must be a number", "Write it without quotes."),
     "bool_type": ("must be true or false", "Write true or false, without quotes."),
+    "bool_parsing": ("must be true or false", "Write true or false, without quotes."),
     "list_type": ("must be a list", 'Write it in square brackets: ["…", "…"].'),
     "dict_type": ("must be an object", 'Write it in braces: {"name": value}.'),
     "model_type": ("must be an object", 'Write it in braces: {"name": value}.'),

@@ -48,6 +48,9 @@ __all__ = [
 
 def default_cache_root() -> Path:
     """Folder of the launcher's own copies of repositories, for this user."""
+    if sys.platform == "linux":  # as platformdirs says, without its import
+        base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        return Path(base) / "openscope" / "repositories"
     from platformdirs import user_cache_path
 
     return user_cache_path("openscope", appauthor=False) / "repositories"

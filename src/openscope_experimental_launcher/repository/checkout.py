@@ -238,7 +238,7 @@ class _Preparation:
 
     def _remember_branch(self, working: WorkingTree) -> None:
         """Record where the server said the branch is, for a later run without a network."""
-        if self.resolved.branch is not None and self.resolved.remote_asked:
+        if self.resolved.branch_moved:
             name = f"refs/remotes/{working.remote}/{self.resolved.branch}"
             working.git.run("update-ref", name, self.resolved.commit)
 

@@ -34,6 +34,7 @@ class Resolved:
         source: `checkout` (the objects are there), `cache` (fetched some time before) or
             `fetched` (just now, into the cache).
         remote_asked: whether the server was asked.
+        branch_moved: whether the server's branch is elsewhere than the checkout last heard.
         offline: whether it must not be asked.
         working: the checkout as it was found; None when there is none yet.
         tree: the commit's files; None when the checkout is at the commit already.
@@ -49,6 +50,7 @@ class Resolved:
     git_dir: Path
     source: Literal["checkout", "cache", "fetched"]
     remote_asked: bool
+    branch_moved: bool
     offline: bool
     notes: tuple[Finding, ...] = ()
     working: WorkingTree | None = field(default=None, repr=False)
@@ -164,7 +166,9 @@ class _Resolution:
         """The commit of a tag or short hash that is here; empty when it is none or not here."""
         if self.ref == "HEAD" or self.ref.startswith("refs/heads/"):
             return ""
-        return self._pinned(self._in_checkout) or self._pinned(self._in_cache)
+        here = self._pinned(self._in_checkout)
+        known_branch = self._in_checkout.branch and not may_be_hash(self.ref)
+        return here or ("" if known_branch else self._pinned(self._in_cache))
 
     def _pinned(self, named: Named) -> str:
         meanings = {"a tag": named.tag}
@@ -265,6 +269,7 @@ class _Resolution:
             git_dir=self.path / ".git" if source == "checkout" else self.cache.folder,
             source=source,
             remote_asked=self.asked or source == "fetched",
+            branch_moved=self.asked and branch is not None and self._in_checkout.branch != commit,
             offline=self.offline,
             notes=notes or (found,),
             working=self.working,

@@ -20,7 +20,7 @@ from ..jsonl import LineLog, read_lines
 JOURNAL_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """A fact about a session. Subclasses name the fact in the past tense.
 
@@ -33,7 +33,7 @@ class Event:
     milestone: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionOpened(Event):
     """The folder was claimed. Everything recovery needs to know is here."""
 
@@ -53,7 +53,7 @@ class SessionOpened(Event):
     journal_version: int = JOURNAL_VERSION
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StageEntered(Event):
     """The session went on to its next stage."""
 
@@ -62,7 +62,7 @@ class StageEntered(Event):
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FindingReported(Event):
     """A check, a diagnosis or a step reported a warning or an error."""
 
@@ -76,7 +76,7 @@ class FindingReported(Event):
     fix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RepositoryReady(Event):
     """The experiment's code lies at its commit."""
 
@@ -89,9 +89,9 @@ class RepositoryReady(Event):
     untracked: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepFinished(Event):
-    """A step before or after the acquisition ended."""
+    """A step before or after the acquisition ended; one that is tried again ends again."""
 
     name: ClassVar[str] = "step.finished"
     phase: str
@@ -100,9 +100,11 @@ class StepFinished(Event):
     outcome: str
     message: str
     duration_s: float
+    files: tuple[str, ...] = ()
+    last_lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AcquisitionJudged(Event):
     """What the end of the acquisition means."""
 
@@ -113,7 +115,7 @@ class AcquisitionJudged(Event):
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NoteAdded(Event):
     """A person said something."""
 
@@ -122,7 +124,7 @@ class NoteAdded(Event):
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ManifestSealed(Event):
     """The manifest was written; the files it lists change no more."""
 
@@ -132,7 +134,7 @@ class ManifestSealed(Event):
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionClosed(Event):
     """The session is over and its records are complete. The last event of a journal."""
 

@@ -63,6 +63,8 @@ class OutputFollower:
         if skipped:
             self._rest, data = b"", data[data.find(b"\n") + 1 :]
         data = self._rest + data
-        cut = len(data) if final or len(data) > self.max_bytes else data.rfind(b"\n") + 1
+        cut = len(data) if final else data.rfind(b"\n") + 1
+        if cut == 0 and len(data) > self.max_bytes:  # a line without an end
+            cut = len(data)
         data, self._rest = data[:cut], data[cut:]
         return readable(data).splitlines(), skipped

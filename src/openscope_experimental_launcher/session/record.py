@@ -10,7 +10,7 @@ from typing import Any
 from .journal import read_journal
 
 
-@dataclass(slots=True)
+@dataclass
 class SessionRecord:
     """The state of a session as far as its journal goes.
 

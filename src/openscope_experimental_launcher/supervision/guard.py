@@ -2,8 +2,9 @@
 
 It is the parent of the acquisition, not the launcher: it holds the whole process tree, gives the
 main process its output files directly, enforces the limits, stops what must be stopped and records
-the true end, whatever becomes of the launcher. It is executed as `python -I -S guard.py RUN_FOLDER`
-and imports the standard library only, so that no package of the environment can break it.
+the true end, whatever becomes of the launcher. It is executed as `python -I -S guard.py`, waits
+for one line on its standard input that names its run folder, and imports the standard library
+only, so that no package of the environment can break it.
 
 The run folder is its only contact with the world:
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import deque
@@ -31,8 +33,19 @@ if __name__ == "__main__":  # executed as a file: let it find its own modules, a
 
 from openscope_experimental_launcher.jsonl import LineFollower, LineLog
 from openscope_experimental_launcher.locks import ProcessLock, is_held
+from openscope_experimental_launcher.supervision.awake import stay_awake
 from openscope_experimental_launcher.supervision.limits import Limits, Sample, Verdict, judge
+from openscope_experimental_launcher.supervision.spawn import own_session
 from openscope_experimental_launcher.supervision.tree import Tree, system_memory_percent
+
+if sys.platform == "win32":
+    from openscope_experimental_launcher.supervision.tree_windows import open_output
+else:
+
+    def open_output(path: Path) -> int:
+        """A new file for the child's output, to which everybody appends."""
+        return os.open(path, _NEW_FILE, 0o644)
+
 
 POLL_S = 0.05
 MEASURE_S = 0.2
@@ -42,6 +55,7 @@ STRAY_GRACE_S = 1.0
 RESERVE_BYTES = 256 * 1024
 CLOCK_JUMP_S = 2.0
 HISTORY_S = 120
+CAN_TERMINATE = sys.platform != "win32"  # there `Tree.terminate` has nothing to offer
 
 _NEW_FILE = (
     os.O_WRONLY
@@ -57,7 +71,7 @@ class OutputFile:
     """One of the child's output files: the child writes it, the guard only looks at its size."""
 
     def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, _NEW_FILE, 0o644)
+        self.fd = open_output(path)
         self.size = 0
         self._times: int | None = os.open(path.with_suffix(".times"), _NEW_FILE, 0o644)
 
@@ -124,14 +138,15 @@ class Guard:
 
     Args:
         folder: the run folder with `spec.json` in it.
+        tree: what will hold the acquisition.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tree: Tree) -> None:
         self.folder = folder
         self.spec: dict[str, Any] = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
         self.limits = Limits(**self.spec["limits"])
         self.records = Records(folder)
-        self.tree = Tree()
+        self.tree = tree
         self.outputs: list[OutputFile] = []
         self.history: deque[Sample] = deque(maxlen=HISTORY_S)
         self._control = LineFollower(folder / "control.jsonl")
@@ -327,7 +342,7 @@ class Guard:
         self.records.write("acquisition.stop_requested", {**self.stop, "grace_s": grace_s})
         self._terminate_at = now + grace_s
         self._kill_at = self._terminate_at + (
-            0.0 if how == "signal" else self.spec["terminate_grace_s"]
+            0.0 if how == "signal" or not CAN_TERMINATE else self.spec["terminate_grace_s"]
         )
         if how == "signal":
             self.tree.ask()
@@ -424,31 +439,42 @@ def complain(words: str) -> None:
 
 def hand_over(spec: dict[str, Any]) -> None:
     """No launcher is there to close the session: start the recovery that will."""
-    import subprocess
-
-    flags: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        flags = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     subprocess.Popen(
         spec["recover"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        **flags,
+        **own_session(),
     )
 
 
-def main(folder: Path) -> int:
-    """Guard one run. Returns 0 when the acquisition was started and its end recorded."""
+def main() -> int:
+    """Guard one run. Returns 0 when the acquisition was started and its end recorded, or when no
+    order ever came."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0
+    order = json.loads(line)
+    folder = Path(order["run_folder"])
+    with (folder / "guard.err").open("ab") as errors:
+        os.dup2(errors.fileno(), 2)
+    # The child inherits this environment; the guard itself needs none.
+    os.environ.clear()
+    os.environ.update(order["environment"])
     lock = ProcessLock(folder / "guard.lock")
     if not lock.acquire():
         return 1
-    guard = Guard(folder)
+    if sys.platform == "win32":
+        guard = Guard(folder, Tree(order["job"]))
+    else:
+        guard = Guard(folder, Tree())
     # Handlers, not SIG_IGN: what is ignored here would be ignored by the child too.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, guard.system_ends)
-    if sys.platform != "win32":
-        signal.signal(signal.SIGHUP, lambda *_: None)
+    # A hang-up, or a Ctrl-Break that the child sends to its whole console, which is the guard's.
+    passed_over = "SIGBREAK" if sys.platform == "win32" else "SIGHUP"
+    signal.signal(signal.Signals[passed_over], lambda *_: None)
+    stay_awake()
     started = guard.start()
     sys.stdout.write("started\n" if started else "not started\n")
     sys.stdout.close()
@@ -463,4 +489,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main())

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -23,8 +22,8 @@ from ..errors import EngineError, SessionError
 from ..files import write_json
 from ..jsonl import LineFollower, LineLog
 from ..locks import ProcessLock, is_held
-
-GUARD_PROGRAM = Path(__file__).with_name("guard.py")
+from .awake import keep_awake_for
+from .spawn import order_guard
 
 COOKIE = "OPENSCOPE_RUN"
 """Environment variable that marks every process of a run, so that strays can be found."""
@@ -61,6 +60,7 @@ class Acquisition:
         self._records = LineFollower(run_folder / "guard.jsonl")
         self._unread: list[dict[str, Any]] = []
         self._guard: subprocess.Popen[bytes] | None = None
+        self._awake: subprocess.Popen[bytes] | None = None
         self._guard_gone = threading.Event()
         self._reading = threading.Lock()
 
@@ -68,7 +68,11 @@ class Acquisition:
 
     @classmethod
     def start(
-        cls, run_folder: Path, spec: Mapping[str, Any], environment: Mapping[str, str]
+        cls,
+        run_folder: Path,
+        spec: Mapping[str, Any],
+        environment: Mapping[str, str],
+        job: Any = None,
     ) -> Acquisition:
         """Start a guard, and through it the acquisition.
 
@@ -76,6 +80,7 @@ class Acquisition:
             run_folder: a new folder for the guard; made here, for this user only.
             spec: what `guard_spec` describes.
             environment: the whole environment of the acquisition.
+            job: the launcher's job object on Windows (see `job.new_job`).
 
         Raises:
             EngineError: the main process could not be started.
@@ -92,7 +97,7 @@ class Acquisition:
                 fix="Make the folder writable, or set OPENSCOPE_STATE_DIRECTORY to another one.",
             ) from error
         acquisition = cls(run_folder)
-        acquisition._spawn_guard(environment)
+        acquisition._order_guard(environment, job)
         acquisition._watch_guard()
         return acquisition
 
@@ -104,23 +109,13 @@ class Acquisition:
         acquisition._read()
         return acquisition
 
-    def _spawn_guard(self, environment: Mapping[str, str]) -> None:
-        with (self.run_folder / "guard.err").open("ab") as errors:
-            self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(GUARD_PROGRAM), str(self.run_folder)],
-                cwd=self.run_folder,
-                env={**environment, COOKIE: self.run_folder.name},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                **_own_session(),
-            )
-        assert self._guard.stdout is not None  # noqa: S101 - opened as a pipe above
-        with self._guard.stdout as answer:
-            started = answer.readline().strip() == b"started"
+    def _order_guard(self, environment: Mapping[str, str], job: Any) -> None:
+        marked = {**environment, COOKIE: self.run_folder.name}
+        self._guard, started = order_guard(self.run_folder, marked, job)
         self._read()
         if not started:
             raise self._not_started()
+        self._awake = keep_awake_for(self._guard.pid)
 
     def _not_started(self) -> EngineError:
         reasons = [
@@ -128,11 +123,13 @@ class Acquisition:
             for record in self._unread
             if record["name"] == "acquisition.not_started"
         ]
-        said = (self.run_folder / "guard.err").read_text("utf-8", "replace").strip()
+        errors = self.run_folder / "guard.err"
+        said = errors.read_text("utf-8", "replace").strip() if errors.is_file() else ""
+        reason = reasons[0] if reasons else said[-500:] or "its guard ended"
         spec = json.loads((self.run_folder / "spec.json").read_text("utf-8"))
         self.close()
         return EngineError(
-            f"The acquisition could not be started: {(reasons or [said[-500:]])[0]}",
+            f"The acquisition could not be started: {reason}",
             code="acquisition-not-started",
             where=str(spec["arguments"][0]),
             fix="Check that the program is there and can be executed.",
@@ -175,6 +172,9 @@ class Acquisition:
         self._read()
         if self._guard is not None:
             self._guard.wait()
+        if self._awake is not None:
+            self._awake.terminate()
+            self._awake.wait()
         return self.returncode
 
     def ended_within(self, timeout_s: float) -> bool:
@@ -240,14 +240,6 @@ def returncode_of(ended: Mapping[str, Any]) -> int | None:
     if ended["signal"] is not None:
         return -int(ended["signal"])
     return None if ended["exit_code"] is None else int(ended["exit_code"])
-
-
-def _own_session() -> dict[str, Any]:
-    """Popen arguments that keep the terminal's Ctrl-C and hang-up away from the guard."""
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
-        return {"creationflags": flags}
-    return {"start_new_session": True}
 
 
 def guard_spec(

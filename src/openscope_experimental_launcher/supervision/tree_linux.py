@@ -12,11 +12,15 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from openscope_experimental_launcher.supervision.wakeup import Wakeup
+
+if sys.platform == "win32":
+    raise ImportError("tree_linux is for Linux")
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from openscope_experimental_launcher.supervision.wakeup import Wakeup
+
+if sys.platform == "win32":
+    raise ImportError("tree_posix is for POSIX systems")
 
 _KILL_LIMIT_S = 10.0
 

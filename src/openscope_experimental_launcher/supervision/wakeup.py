@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("wakeup is for POSIX systems")
 
 
 class Wakeup:

@@ -90,6 +90,7 @@ class GitManager:
         self.checkout, self.error = None, None
         try:
             found = self._already_resolved(params) or self.resolve(params)
+            self._resolved = None
             if found is None:
                 return True
             self.checkout = prepare(

@@ -1,0 +1,42 @@
+"""Show exactly what a session would do, and where each parameter comes from.
+
+example:
+  openscope plan oddball.json --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from . import planned
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope plan`."""
+    planned.add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    from ..display.screens import show_origins, show_plan
+    from ..masking import mask_values
+    from ..parameters.placeholders import show
+
+    experiment, asked = planned.loaded(args)
+    plan = experiment.make_plan()
+    shown = planned.shown(plan.as_json(), asked)
+    if args.json:
+        sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    show_plan(shown, free_bytes=None, warnings=[*experiment.parameter_warnings, *asked])
+    values = mask_values(plan.parameters.model_dump(mode="json"))
+    unknown_yet = {finding.where for finding in asked}
+    show_origins(
+        (key, show(json.dumps(values[key], ensure_ascii=False)), origin)
+        for key, origin in plan.origins.items()
+        if key not in unknown_yet and values.get(key) not in (None, [], {})
+    )
+    return 0

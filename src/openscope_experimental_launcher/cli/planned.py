@@ -1,0 +1,48 @@
+"""A session that is only looked at: loaded and planned, nobody asked, nothing changed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.arguments import add_plan_options, options_from
+from ..errors import Finding
+
+if TYPE_CHECKING:
+    from ..base.experiment import BaseExperiment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope check` and `openscope plan`."""
+    parser.add_argument("param_file", metavar="PARAMS", help="JSON parameter file")
+    add_plan_options(parser)
+
+
+def loaded(args: argparse.Namespace) -> tuple[BaseExperiment, list[Finding]]:
+    """An experiment with its parameters, and a finding for each that a run would ask for."""
+    from ..base.experiment import BaseExperiment
+    from ..base.terminal import tell
+    from ..parameters.layers import PROMPT
+
+    options = replace(
+        options_from(args),
+        defaults=True,
+        interactive=False,
+        tell=tell if sys.stdout.isatty() else None,
+    )
+    experiment = BaseExperiment(options)
+    experiment.load_parameters(Path(args.param_file))
+    asked = [
+        Finding("ok", "asked-at-start", f"{key} is asked for at the start.", where=key)
+        for key, origin in experiment.origins.items()
+        if origin == PROMPT
+    ]
+    return experiment, asked
+
+
+def shown(plan: dict[str, Any], asked: list[Finding]) -> dict[str, Any]:
+    """A plan for showing: what will be asked for has no value yet."""
+    return plan | {finding.where: None for finding in asked}

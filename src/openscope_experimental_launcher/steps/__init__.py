@@ -1,0 +1,135 @@
+"""Steps: what is done before and after the acquisition.
+
+A step is found by entry point (group `openscope_experimental_launcher.steps`) under the name that
+a parameter file's pipeline gives. It runs in a process of its own, so that it can crash, hang or
+end its interpreter without harm to the session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from ..errors import StepError, attempt, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+ENTRY_POINT_GROUP = "openscope_experimental_launcher.steps"
+
+Phase = Literal["before", "after"]
+
+ModelT = TypeVar("ModelT", bound="BaseModel")
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext(Generic[ModelT]):
+    """What a step is told.
+
+    Attributes:
+        session_folder: absolute path of the session folder.
+        session_name: the session's name, also its `session_uuid`.
+        subject_id: the animal.
+        user_id: the operator.
+        phase: `before` or `after` the acquisition.
+        parameters: the step's own parameters, validated.
+        session_parameters: all parameters of the session, under both spellings of keys that have
+            two.
+        checkout: folder of the experiment's files; None when there is none.
+        rehearsal: whether nothing outside the session folder may be touched.
+    """
+
+    session_folder: Path
+    session_name: str
+    subject_id: str
+    user_id: str
+    phase: Phase
+    parameters: ModelT
+    session_parameters: dict[str, Any]
+    checkout: Path | None
+    rehearsal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How a step went.
+
+    Attributes:
+        ok: whether it did what it is for.
+        message: one sentence for the operator and the journal.
+        files: files it made or changed, relative to the session folder.
+    """
+
+    ok: bool
+    message: str
+    files: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Step(Protocol):
+    """What a step must be. The class is made without arguments, in the launcher to look at its
+    parameters and again in the step's own process to run; making one must do nothing.
+
+    Attributes:
+        name: its name in a pipeline.
+        interactive: whether it owns the terminal while it runs; then it has no time limit.
+    """
+
+    name: str
+    interactive: bool
+
+    @property
+    def parameters_model(self) -> type[BaseModel]:
+        """Pydantic model of its parameters. Fields are filled from the parameter file's keys of
+        the same name, then from the pipeline entry's `module_parameters`."""
+
+    def run(self, context: StepContext[Any]) -> StepResult:
+        """Do the work. An exception makes the step failed."""
+
+
+def step_names() -> list[str]:
+    """Names of the steps that are installed."""
+    return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
+
+
+def get_step(name: str) -> Step:
+    """The step of a name.
+
+    Raises:
+        StepError: none of this name is installed (`step-unknown`), or the one that is cannot be
+            used (`step-broken`).
+    """
+    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        return _make(entry)
+    known = step_names()
+    raise StepError(
+        f"There is no step named '{name}'.{did_you_mean(name, known)}",
+        code="step-unknown",
+        fix="Install the package that provides it, remove it from the pipeline, or use one of: "
+        f"{', '.join(known)}.",
+    )
+
+
+def _make(entry: EntryPoint) -> Step:
+    made: list[object] = []
+    try:
+        failure = attempt(lambda: made.append(entry.load()()))
+    except SystemExit as end:
+        raise _broken(entry, f"it calls sys.exit({end.code!r})") from end
+    if failure is not None:
+        raise _broken(entry, failure.error.message)
+    step = made[0]
+    if not isinstance(step, Step):
+        raise _broken(entry, "it lacks a part of the Step protocol")
+    return step
+
+
+def _broken(entry: EntryPoint, why: str) -> StepError:
+    return StepError(
+        f"The step '{entry.name}' is installed but cannot be used: {why}",
+        code="step-broken",
+        where=entry.value,
+        fix="Mend or reinstall the package that provides it.",
+    )

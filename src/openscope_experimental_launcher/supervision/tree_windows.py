@@ -1,0 +1,454 @@
+"""The acquisition's process tree on Windows: a job object. Standard library only.
+
+The main process is put into the job before its first instruction, and whatever it starts is born
+into the same job, which nothing can leave (breaking away is not allowed). The job ends everything
+in it when its last handle is closed, so that the tree cannot outlive both guard and launcher.
+Source of the structures and numbers: Microsoft's documentation of `winnt.h`, `winbase.h`,
+`psapi.h` and `winternl.h`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import msvcrt
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from ctypes import wintypes
+from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    raise ImportError("tree_windows is for Windows")
+
+_KILL_LIMIT_S = 10.0
+_KILL_LOOK_S = 0.005
+_STRAY_LOOK_S = 0.02
+_KILLED_EXIT_CODE = 1  # as Popen.kill and taskkill have it
+
+_CREATE_SUSPENDED = 0x4
+_LIMIT_KILL_ON_JOB_CLOSE = 0x2000
+_JOB_ACCOUNTING, _JOB_PROCESS_LIST, _JOB_LIMITS = 1, 3, 9
+_ERROR_MORE_DATA = 234
+
+_PROCESS_TERMINATE = 0x1
+_PROCESS_VM_READ = 0x10
+_PROCESS_DUP_HANDLE = 0x40
+_PROCESS_SET_QUOTA = 0x100
+_PROCESS_SUSPEND_RESUME = 0x800
+_PROCESS_QUERY = 0x400
+_SYNCHRONIZE = 0x100000
+_READ_PROCESS = _PROCESS_QUERY | _PROCESS_VM_READ | _SYNCHRONIZE
+_OWN_PROCESS = _READ_PROCESS | _PROCESS_TERMINATE | _PROCESS_SET_QUOTA | _PROCESS_SUSPEND_RESUME
+
+_DUPLICATE_SAME_ACCESS = 0x2
+
+_CTRL_BREAK_EVENT = 1
+_WM_CLOSE = 0x10
+_GW_OWNER = 4
+
+_FILE_APPEND_DATA = 0x4
+_FILE_SHARE_READ, _FILE_SHARE_WRITE = 0x1, 0x2
+_CREATE_NEW = 1
+_FILE_FLAG_OPEN_REPARSE_POINT = 0x200000
+
+_SYSTEM_TIME_OF_DAY = 3
+_ENDED_LAST = 0x100  # the lowest level for programs; the usual one is 0x280
+
+
+class _BasicLimits(ctypes.Structure):
+    _fields_ = (
+        ("per_process_user_time", ctypes.c_int64),
+        ("per_job_user_time", ctypes.c_int64),
+        ("flags", wintypes.DWORD),
+        ("minimum_working_set", ctypes.c_size_t),
+        ("maximum_working_set", ctypes.c_size_t),
+        ("active_processes", wintypes.DWORD),
+        ("affinity", ctypes.c_size_t),
+        ("priority_class", wintypes.DWORD),
+        ("scheduling_class", wintypes.DWORD),
+    )
+
+
+class _ExtendedLimits(ctypes.Structure):
+    _fields_ = (
+        ("basic", _BasicLimits),
+        ("io", ctypes.c_uint64 * 6),
+        ("process_memory", ctypes.c_size_t),
+        ("job_memory", ctypes.c_size_t),
+        ("peak_process_memory", ctypes.c_size_t),
+        ("peak_job_memory", ctypes.c_size_t),
+    )
+
+
+class _Accounting(ctypes.Structure):
+    _fields_ = (
+        ("user_time", ctypes.c_int64),  # 100 ns, of the ended processes too
+        ("kernel_time", ctypes.c_int64),
+        ("period_user_time", ctypes.c_int64),
+        ("period_kernel_time", ctypes.c_int64),
+        ("page_faults", wintypes.DWORD),
+        ("total_processes", wintypes.DWORD),
+        ("active_processes", wintypes.DWORD),
+        ("terminated_processes", wintypes.DWORD),
+    )
+
+
+class _ProcessMemory(ctypes.Structure):
+    _fields_ = (
+        ("size", wintypes.DWORD),
+        ("page_faults", wintypes.DWORD),
+        ("peak_working_set", ctypes.c_size_t),
+        ("working_set", ctypes.c_size_t),
+        ("quotas", ctypes.c_size_t * 4),
+        ("pagefile", ctypes.c_size_t),
+        ("peak_pagefile", ctypes.c_size_t),
+    )
+
+
+class _SystemMemory(ctypes.Structure):
+    _fields_ = (
+        ("size", wintypes.DWORD),
+        ("load_percent", wintypes.DWORD),
+        ("total", ctypes.c_uint64),
+        ("available", ctypes.c_uint64),
+        ("others", ctypes.c_uint64 * 5),
+    )
+
+
+class _TimeOfDay(ctypes.Structure):
+    _fields_ = (
+        ("boot_time", ctypes.c_int64),
+        ("current_time", ctypes.c_int64),
+        ("time_zone_bias", ctypes.c_int64),
+        ("time_zone_id", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("boot_time_bias", ctypes.c_int64),
+        ("sleep_time_bias", ctypes.c_int64),
+    )
+
+
+_kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+_ntdll = ctypes.WinDLL("ntdll")
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    function = getattr(_kernel32, name)
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+def _checked(name: str, result: Any, *arguments: Any) -> Any:
+    """A function whose failure (0 or NULL) is raised as an OSError."""
+    function = _function(name, result, *arguments)
+
+    def check(value: Any, *_: Any) -> Any:
+        if not value:
+            raise ctypes.WinError(ctypes.get_last_error())
+        return value
+
+    function.errcheck = check
+    return function
+
+
+_HANDLE, _DWORD, _BOOL, _POINTER = (
+    wintypes.HANDLE,
+    wintypes.DWORD,
+    wintypes.BOOL,
+    ctypes.c_void_p,
+)
+_close = _function("CloseHandle", _BOOL, _HANDLE)
+_create_job = _checked("CreateJobObjectW", _HANDLE, _POINTER, wintypes.LPCWSTR)
+_set_job = _checked("SetInformationJobObject", _BOOL, _HANDLE, ctypes.c_int, _POINTER, _DWORD)
+_query_job = _checked(
+    "QueryInformationJobObject", _BOOL, _HANDLE, ctypes.c_int, _POINTER, _DWORD, _POINTER
+)
+_assign = _checked("AssignProcessToJobObject", _BOOL, _HANDLE, _HANDLE)
+_terminate_job = _function("TerminateJobObject", _BOOL, _HANDLE, wintypes.UINT)
+_is_in_job = _function("IsProcessInJob", _BOOL, _HANDLE, _HANDLE, ctypes.POINTER(_BOOL))
+_open_process = _checked("OpenProcess", _HANDLE, _DWORD, _BOOL, _DWORD)
+_this_process = _function("GetCurrentProcess", _HANDLE)
+_duplicate = _checked(
+    "DuplicateHandle", _BOOL, _HANDLE, _HANDLE, _HANDLE, _POINTER, _DWORD, _BOOL, _DWORD
+)
+_terminate_process = _function("TerminateProcess", _BOOL, _HANDLE, wintypes.UINT)
+_wait_for = _function("WaitForSingleObject", _DWORD, _HANDLE, _DWORD)
+_get_exit_code = _checked("GetExitCodeProcess", _BOOL, _HANDLE, ctypes.POINTER(_DWORD))
+_get_times = _checked("GetProcessTimes", _BOOL, _HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 4)
+_get_memory = _function("K32GetProcessMemoryInfo", _BOOL, _HANDLE, _POINTER, _DWORD)
+_get_system_memory = _checked("GlobalMemoryStatusEx", _BOOL, _POINTER)
+_console_event = _function("GenerateConsoleCtrlEvent", _BOOL, _DWORD, _DWORD)
+_set_shutdown_order = _function("SetProcessShutdownParameters", _BOOL, _DWORD, _DWORD)
+_create_file = _function(
+    "CreateFileW", _HANDLE, wintypes.LPCWSTR, _DWORD, _DWORD, _POINTER, _DWORD, _DWORD, _HANDLE
+)
+
+
+def create_job() -> int:
+    """A new unnamed job object that ends everything in it when its last handle is closed.
+
+    Unnamed, so that no other program can open it. It has no memory limit: that would make
+    allocations fail in the middle of an experiment instead of ending it with a word.
+
+    Returns:
+        Its handle, which is not inherited by child processes.
+    """
+    job: int = _create_job(None, None)
+    limits = _ExtendedLimits()
+    limits.basic.flags = _LIMIT_KILL_ON_JOB_CLOSE
+    _set_job(job, _JOB_LIMITS, ctypes.byref(limits), ctypes.sizeof(limits))
+    return job
+
+
+def _share_job(launcher: int, handle: int) -> int:
+    """A handle of our own for another process's job; a new job when that process is gone."""
+    own = wintypes.HANDLE()
+    try:
+        process = _open_process(_PROCESS_DUP_HANDLE, False, launcher)
+    except OSError:
+        return create_job()
+    try:
+        _duplicate(
+            process, handle, _this_process(), ctypes.byref(own), 0, False, _DUPLICATE_SAME_ACCESS
+        )
+    finally:
+        _close(process)
+    return int(own.value or 0)
+
+
+def open_output(path: Path) -> int:
+    """A new file for the child's output: whoever writes to it appends, whatever else it tries.
+
+    Python's own `O_APPEND` is a habit of the C runtime that the child would not share; the right
+    to append and nothing else is kept by the system.
+
+    Raises:
+        FileExistsError: there is something of this name, be it a dangling link.
+    """
+    handle = _create_file(
+        str(path),
+        _FILE_APPEND_DATA | _SYNCHRONIZE,
+        _FILE_SHARE_READ | _FILE_SHARE_WRITE,
+        None,
+        _CREATE_NEW,
+        _FILE_FLAG_OPEN_REPARSE_POINT,
+        None,
+    )
+    if handle == ctypes.c_void_p(-1).value:
+        raise ctypes.WinError(ctypes.get_last_error())
+    return msvcrt.open_osfhandle(handle, os.O_APPEND)
+
+
+class Tree:
+    """The main process and everything it started.
+
+    After `spawn`: `pid`, `start_time` (its creation, in 100 ns since 1601, which together with the
+    pid is its identity), and once the main process has ended `status`, its exit code.
+
+    Args:
+        launchers_job: pid of the launcher and its handle of the job object to use, of which the
+            guard gets a handle of its own; None makes a job that is the guard's alone.
+    """
+
+    def __init__(self, launchers_job: Sequence[int] | None = None) -> None:
+        self._job = _share_job(*launchers_job) if launchers_job else create_job()
+        # At log-off the tree goes before the guard, so that the guard can record its end.
+        _set_shutdown_order(_ENDED_LAST, 0)
+        self.pid = 0
+        self.start_time = ""
+        self.status: int | None = None
+        self._process = 0
+        self._members: dict[int, int] = {}
+        self._earlier_cpu_s = self._cpu_s()
+
+    @staticmethod
+    def boot_id() -> str:
+        """What tells this boot of the machine from every other: the time of the boot, as it was
+        taken then; the system keeps count of later changes of its clock, which are taken out."""
+        now = _TimeOfDay()
+        status = _ntdll.NtQuerySystemInformation(
+            _SYSTEM_TIME_OF_DAY, ctypes.byref(now), ctypes.sizeof(now), None
+        )
+        _raise_for(status, "the time of the boot")
+        return str(now.boot_time - now.boot_time_bias)
+
+    def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
+        """Start the main process inside the job, with output straight to files.
+
+        It gets no console flags: a console program shares the guard's hidden console, which
+        nobody can close or press Ctrl-C in, and a program with windows shows them as ever. Its
+        process group is its own, so that a Ctrl-Break meant for it reaches nothing else.
+        """
+        process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            creationflags=_CREATE_SUSPENDED | subprocess.CREATE_NEW_PROCESS_GROUP,
+        )
+        self._process = _open_process(_OWN_PROCESS, False, process.pid)
+        process.returncode = 0  # this class waits for it
+        try:
+            _assign(self._job, self._process)
+            _raise_for(_ntdll.NtResumeProcess(_HANDLE(self._process)), "the main process")
+        except OSError:
+            _terminate_process(self._process, _KILLED_EXIT_CODE)
+            raise
+        self.pid = process.pid
+        self.start_time = _created(self._process)
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until the main process ends or the time is over; once it has ended, briefly."""
+        if self.status is None:
+            _wait_for(self._process, max(math.ceil(timeout_s * 1000), 0))
+        else:
+            time.sleep(max(min(timeout_s, _STRAY_LOOK_S), 0.0))
+
+    def reap(self) -> bool:
+        """Collect the main process if it has ended. Returns whether anything is still alive."""
+        if self.status is None and _wait_for(self._process, 0) == 0:
+            code = wintypes.DWORD()
+            _get_exit_code(self._process, ctypes.byref(code))
+            self.status = code.value
+        return bool(self._accounting().active_processes)
+
+    def exit_code(self) -> tuple[int | None, int | None]:
+        """Exit code of the main process; the second, its signal, is always None here."""
+        return self.status, None
+
+    def measure(self) -> tuple[float, float, int, bool]:
+        """Memory in MB (working sets), processor seconds so far, number of processes, and whether
+        the main process is stopped, which Windows cannot say cheaply: always False."""
+        self._refresh()
+        memory = sum(map(_working_set, self._members.values()))
+        active: int = self._accounting().active_processes
+        return memory / 1e6, self._cpu_s() - self._earlier_cpu_s, active, False
+
+    def ask(self) -> None:
+        """Ask the main process to end: Ctrl-Break for a console program, and where there is no
+        console to send it through, WM_CLOSE to the tree's windows."""
+        if not _console_event(_CTRL_BREAK_EVENT, self.pid):
+            self.close_windows()
+
+    def terminate(self) -> None:
+        """Does nothing: between asking and killing Windows has nothing to offer."""
+
+    def close_windows(self) -> None:
+        """Ask the tree's windows to close, as a click on their close button does."""
+        user32 = ctypes.WinDLL("user32")
+        user32.GetWindow.restype = wintypes.HWND
+        for window, pid in _top_windows(user32):
+            handle = wintypes.HWND(window)
+            owned = user32.GetWindow(handle, _GW_OWNER)
+            if user32.IsWindowVisible(handle) and not owned and self._holds(pid):
+                user32.PostMessageW(handle, _WM_CLOSE, wintypes.WPARAM(0), wintypes.LPARAM(0))
+
+    def kill(self) -> list[int]:
+        """End everything in the job and wait until nothing is left.
+
+        Returns:
+            Pids that outlived ten seconds of it (stuck in a driver); normally none.
+        """
+        deadline = time.monotonic() + _KILL_LIMIT_S
+        while self.reap():
+            _terminate_job(self._job, _KILLED_EXIT_CODE)
+            if time.monotonic() > deadline:
+                return self._pids()
+            time.sleep(_KILL_LOOK_S)
+        return []
+
+    def _accounting(self) -> _Accounting:
+        accounting = _Accounting()
+        size = ctypes.sizeof(accounting)
+        _query_job(self._job, _JOB_ACCOUNTING, ctypes.byref(accounting), size, None)
+        return accounting
+
+    def _cpu_s(self) -> float:
+        used = self._accounting()
+        return float(used.user_time + used.kernel_time) / 1e7
+
+    def _pids(self) -> list[int]:
+        room = int(self._accounting().active_processes) + 16
+        while True:
+            listed = (ctypes.c_size_t * (room + 1))()  # two counts, in the place of one pid
+            try:
+                size = ctypes.sizeof(listed)
+                _query_job(self._job, _JOB_PROCESS_LIST, ctypes.byref(listed), size, None)
+            except OSError as error:
+                if error.winerror != _ERROR_MORE_DATA:
+                    raise
+                room *= 2
+                continue
+            return list(listed[1 : 1 + (listed[0] >> 32)])
+
+    def _refresh(self) -> None:
+        """Hold a handle of every process of the tree: while it is open, the pid stays theirs."""
+        pids = set(self._pids())
+        for pid in self._members.keys() - pids:
+            _close(self._members.pop(pid))
+        for pid in pids - self._members.keys():
+            handle = self._open_member(pid)
+            if handle is not None:
+                self._members[pid] = handle
+
+    def _open_member(self, pid: int) -> int | None:
+        """A handle of a process of this job; None when the pid belongs to another by now."""
+        try:
+            handle: int = _open_process(_READ_PROCESS, False, pid)
+        except OSError:
+            return None
+        inside = wintypes.BOOL()
+        if _is_in_job(handle, self._job, ctypes.byref(inside)) and inside:
+            return handle
+        _close(handle)
+        return None
+
+    def _holds(self, pid: int) -> bool:
+        handle = self._open_member(pid)
+        if handle is None:
+            return False
+        _close(handle)
+        return True
+
+
+def _raise_for(status: int, what: str) -> None:
+    if status < 0:
+        raise OSError(f"Windows refused {what} (status 0x{status & 0xFFFFFFFF:08X})")
+
+
+def _created(process: int) -> str:
+    created, *others = (wintypes.FILETIME() for _ in range(4))
+    _get_times(process, ctypes.byref(created), *map(ctypes.byref, others))
+    return str((created.dwHighDateTime << 32) | created.dwLowDateTime)
+
+
+def _working_set(process: int) -> int:
+    memory = _ProcessMemory(size=ctypes.sizeof(_ProcessMemory))
+    _get_memory(process, ctypes.byref(memory), memory.size)
+    return int(memory.working_set)
+
+
+def _top_windows(user32: Any) -> list[tuple[int, int]]:
+    """Handles of all top-level windows, each with the pid of its process."""
+    found: list[tuple[int, int]] = []
+
+    def note(window: int, _: int) -> bool:
+        pid = wintypes.DWORD()
+        user32.GetWindowThreadProcessId(wintypes.HWND(window), ctypes.byref(pid))
+        found.append((window, pid.value))
+        return True
+
+    callback = ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.HWND, wintypes.LPARAM)
+    user32.EnumWindows(callback(note), wintypes.LPARAM(0))
+    return found
+
+
+def system_memory_percent() -> float:
+    """System memory in use, percent, counted as psutil does (total less available)."""
+    memory = _SystemMemory(size=ctypes.sizeof(_SystemMemory))
+    _get_system_memory(ctypes.byref(memory))
+    return 100.0 * float(memory.total - memory.available) / float(memory.total)

@@ -1,0 +1,91 @@
+"""A session to run steps in, and a way to install steps as a lab's package would."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from openscope_experimental_launcher.parameters.model import Parameters
+from openscope_experimental_launcher.session.folder import SessionFolder, claim
+from openscope_experimental_launcher.session.journal import Journal
+from openscope_experimental_launcher.steps.pipeline import plan_steps
+from openscope_experimental_launcher.steps.runner import StepSession
+
+Install = Callable[..., None]
+
+PREAMBLE = """
+from pydantic import BaseModel
+from openscope_experimental_launcher.steps import StepResult
+
+class Nothing(BaseModel):
+    pass
+
+class Plain:
+    interactive = False
+    parameters_model = Nothing
+"""
+
+
+class Lab:
+    """One session: its folder, its journal, and what a parameter file says."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.repository = root / "repository"
+        self.repository.mkdir()
+        self.folder: SessionFolder = claim(root / "data", "614173")
+        self.journal = Journal(root / "fallback.jsonl")
+        self.journal.open(self.folder.journal)
+
+    def parameters(self, **values: Any) -> Parameters:
+        return Parameters.model_validate({"subject_id": "614173", "user_id": "ada", **values})
+
+    def session(self, parameters: Parameters, **changes: Any) -> StepSession:
+        given: dict[str, Any] = {
+            "folder": self.folder,
+            "parameters": parameters,
+            "checkout": self.repository,
+            "interpreter": sys.executable,
+            "rehearsal": False,
+        }
+        return StepSession(**{**given, **changes})
+
+    def plan(self, *entries: Any, phase: str = "after", **values: Any) -> Any:
+        key = {"before": "pre_acquisition_pipeline", "after": "post_acquisition_pipeline"}[phase]
+        parameters = self.parameters(**{key: list(entries)}, **values)
+        return plan_steps(phase, parameters), self.session(parameters)  # type: ignore[arg-type]
+
+    def log(self, name: str) -> Path:
+        return self.folder.logs / name
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    made.journal.close()
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a package `labsteps` with steps: name to class."""
+
+    def install(source: str, **steps: str) -> None:
+        site = tmp_path / "site"
+        info = site / "labsteps-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / "labsteps.py").write_text(PREAMBLE + dedent(source), encoding="utf-8")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: labsteps\nVersion: 1.0\n")
+        lines = "".join(f"{name} = labsteps:{made}\n" for name, made in steps.items())
+        (info / "entry_points.txt").write_text(
+            f"[openscope_experimental_launcher.steps]\n{lines}", encoding="utf-8"
+        )
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.delitem(sys.modules, "labsteps", raising=False)
+
+    return install

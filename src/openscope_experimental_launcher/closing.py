@@ -62,7 +62,8 @@ def close_session(closing: Closing) -> SessionRecord:
         finish_runtime(folder, record, closing.closed_by)
         _seal(closing, record)
     outcome = record.outcome or "lost"
-    journal.record(SessionClosed(outcome, closing.closed_by, record.reason))
+    pending = [step["step"] for step in record.steps if step["outcome"] == "pending"]
+    journal.record(SessionClosed(outcome, closing.closed_by, record.reason, pending))
     return read_record(folder.journal)
 
 

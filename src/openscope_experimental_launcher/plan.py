@@ -78,6 +78,7 @@ class Plan:
             "subject_id": self.parameters.subject_id,
             "user_id": self.parameters.user_id,
             "rig_id": self.rig_id,
+            "protocol_id": self.parameters.protocol_id,
             "rehearsal": self.rehearsal,
             "parameter_file": str(self.parameter_file) if self.parameter_file else None,
             "output_root": str(self.output_root),
@@ -199,4 +200,5 @@ def _code_as_json(code: Resolved | None) -> dict[str, Any] | None:
         "ref": code.ref,
         "commit": code.commit,
         "path": str(code.path),
+        "dirty": code.working is not None and bool(code.working.edited),
     }

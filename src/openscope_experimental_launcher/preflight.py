@@ -53,6 +53,10 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
             )
         )
     findings += plan.engine.check(plan.parameters, plan.source, plan.launch)
+    if plan.parameters.pre_acquisition_pipeline or plan.parameters.post_acquisition_pipeline:
+        from .steps.pipeline import check_steps
+
+        findings += check_steps(plan.parameters, plan.source)
     findings += check_launch(plan.launch)
     findings += check_output(plan)
     findings += check_rig(plan)

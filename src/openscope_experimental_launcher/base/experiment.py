@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
 from ..closing import Closing, close_session, finding_event
@@ -27,20 +26,17 @@ from ..errors import (
     ParameterError,
     PreflightError,
     RepositoryError,
-    RigBusyError,
     SessionError,
     attempt,
 )
 from ..locks import ProcessLock
-from ..metadata import experiment as records
-from ..metadata.machine import environment, platform_info
+from ..metadata.machine import platform_info
 from ..parameters.camstim import DEFAULT_CONFIG_PATH
 from ..parameters.layers import Loaded, given, load, offers
-from ..parameters.placeholders import bind
 from ..parameters.prompts import complete, is_interactive
 from ..plan import DEFAULT_OUTPUT_DIR, Plan, make_plan
-from ..preflight import busy_findings, check_plan, rig_lock
-from ..repository import DEFAULT_REPO_PATH, GitSource, save_state
+from ..preflight import check_plan
+from ..repository import DEFAULT_REPO_PATH, GitSource
 from ..session.folder import SessionFolder, claim
 from ..session.journal import (
     AcquisitionJudged,
@@ -52,7 +48,7 @@ from ..session.journal import (
 )
 from ..session.output import tail
 from ..session.record import SessionRecord
-from ..session.state import fallback_folder, locks_folder, runs_folder
+from ..session.state import fallback_folder, runs_folder, session_lock
 from ..supervision.job import new_job
 from ..supervision.judgement import Judgement, judge_end
 from ..supervision.pump import RecordPump
@@ -63,8 +59,11 @@ from ..utils.git_manager import GitManager
 from ..utils.process_monitor import ProcessMonitor
 from .arguments import Parser, add_run_options, options_from
 from .interrupts import deliberate_end
-from .options import Outcome, RunOptions
+from .occupancy import alone
+from .options import Display, Outcome, RunOptions
 from .run_log import RunLog
+from .session_metadata import save_metadata
+from .session_steps import pipeline, run_phase
 
 if TYPE_CHECKING:
     from .bonsai_interface import BonsaiInterface
@@ -163,6 +162,7 @@ class BaseExperiment:
         self._managed = False
         self._closing = False
         self._interrupts = 0
+        self._display: Display | None = None
 
     # -- the whole run -------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class BaseExperiment:
         self._enter("checks")
         plan = self._plan = self.make_plan()
         self._check(plan)
-        with self._alone(plan):
+        with alone(plan):
             self._enter("repository")
             self._prepare_code(plan)
             self._enter("session folder")
@@ -206,8 +206,7 @@ class BaseExperiment:
 
     def _hold_session(self, plan: Plan) -> None:
         """Everything from the opened folder to its closing, which nothing may skip."""
-        display = self._open_display(plan)
-        display_started = attempt(display.start) if display else None
+        self._show(plan)
         failure: Failure | None = None
         try:
             failure = attempt(self._acquire)
@@ -220,14 +219,38 @@ class BaseExperiment:
                 self._post_process()
             self._close(plan)
         finally:
-            if display and display_started is None:
-                attempt(display.stop)
+            if self._display is not None:
+                attempt(self._display.stop)
         if failure is not None:
             raise failure.error
 
     def _acquire(self) -> None:
+        self._run_steps("before")
         self._enter("acquisition")
         self.start_bonsai()
+
+    def _run_steps(
+        self, phase: Literal["before", "after"], record: SessionRecord | None = None
+    ) -> None:
+        """Run the steps of one phase, but those that `record` says have been run."""
+        plan = self._require_plan()
+        if self._folder is None or not pipeline(plan, phase):
+            return
+        self._enter(f"steps {phase}")
+        run_phase(
+            phase,
+            plan,
+            self._folder,
+            self._journal,
+            record=record,
+            display=self._display,
+            interactive=self._interactive,
+        )
+
+    @property
+    def _interactive(self) -> bool:
+        asked = self.options.interactive
+        return is_interactive() if asked is None else asked
 
     def _fail(self, failure: Failure) -> None:
         _log.error(failure.traceback if failure.bug else failure.error.render())
@@ -295,10 +318,9 @@ class BaseExperiment:
         Raises:
             ParameterError: something is missing and there is no terminal to ask on.
         """
-        interactive = self.options.interactive
         return complete(
             self._require_loaded(),
-            interactive=is_interactive() if interactive is None else interactive,
+            interactive=self._interactive,
             defaults=self.options.defaults,
             offers=offers(self.config),
         )
@@ -311,7 +333,15 @@ class BaseExperiment:
     @property
     def parameter_warnings(self) -> tuple[Finding, ...]:
         """What is odd about the parameters and need not stop a session."""
-        return self._require_loaded().warnings
+        loaded = self._require_loaded()
+        parameters = loaded.parameters
+        if not (parameters.pre_acquisition_pipeline or parameters.post_acquisition_pipeline):
+            return loaded.warnings
+        from ..steps.pipeline import parameter_names
+
+        # Keys that only a step knows are known after all.
+        known = tuple(f'The key "{name}" ' for name in parameter_names(parameters))
+        return tuple(w for w in loaded.warnings if not w.message.startswith(known))
 
     def _require_loaded(self) -> Loaded:
         if self._loaded is None:
@@ -326,7 +356,7 @@ class BaseExperiment:
         except (ValueError, FileNotFoundError) as error:
             # A lab's own validation in an overriding method speaks with the built-in errors.
             raise ParameterError(str(error), where=str(param_file or "")) from error
-        self._report("parameters", self._require_loaded().warnings)
+        self._report("parameters", self.parameter_warnings)
 
     @cached_property
     def platform_info(self) -> dict[str, Any]:
@@ -379,7 +409,7 @@ class BaseExperiment:
         if errors:
             raise PreflightError.from_findings("The session cannot be run as it is.", errors)
         confirm = self.options.confirm
-        known = [*self._require_loaded().warnings, *findings]
+        known = [*self.parameter_warnings, *findings]
         if confirm is not None and not confirm(plan, known):
             raise KeyboardInterrupt
 
@@ -388,34 +418,6 @@ class BaseExperiment:
             if finding.level != "ok":
                 self._journal.record(finding_event(stage, finding))
                 _log.warning(finding.render())
-
-    @contextmanager
-    def _alone(self, plan: Plan) -> Iterator[None]:
-        """Hold the rig and the checkout against other sessions."""
-        holder = {"session": plan.parameters.subject_id, "user": plan.parameters.user_id}
-        locks = [rig_lock(plan.rig_id)]
-        if plan.code is not None:
-            name = hashlib.sha256(str(plan.code.path).encode()).hexdigest()[:16]
-            locks.append(ProcessLock(locks_folder() / f"checkout-{name}.lock"))
-        try:
-            for lock in locks:
-                if not lock.acquire(holder={**holder, "pid": os.getpid()}):
-                    raise self._busy(plan, lock.holder())
-            busy = busy_findings(plan.rig_id, str(plan.code.path) if plan.code else "")
-            if busy:
-                raise RigBusyError.from_findings("The rig is in use.", busy)
-            yield
-        finally:
-            for lock in locks:
-                lock.release()
-
-    def _busy(self, plan: Plan, holder: dict[str, Any]) -> RigBusyError:
-        return RigBusyError(
-            f"The rig or the checkout is in use by another session "
-            f"(subject {holder.get('session')}, user {holder.get('user')}).",
-            where=f"rig {plan.rig_id}, process {holder.get('pid')}",
-            fix="Wait for its end, or stop it in its own window.",
-        )
 
     def _prepare_code(self, plan: Plan) -> None:
         if not self.git_manager.setup_repository(self._repository_parameters()):
@@ -491,7 +493,7 @@ class BaseExperiment:
         self.session_uuid = self.session_uuid or folder.name
         for part in (folder.metadata, folder.logs):
             part.mkdir(exist_ok=True)
-        self._session_lock = session_lock(folder)
+        self._session_lock = session_lock(folder.path)
         self._session_lock.acquire()
         self._journal.open(folder.journal)
         self._run_folder = runs_folder() / f"{folder.name}-{uuid.uuid4().hex[:8]}"
@@ -541,46 +543,33 @@ class BaseExperiment:
             output_directory: the session folder.
             param_file: the parameter file; None when there is none.
         """
-        plan, loaded = self._require_plan(), self._require_loaded()
-        session = SessionFolder(Path(output_directory).absolute())
-        folder, rehearsal = session.metadata, plan.rehearsal
-        folder.mkdir(parents=True, exist_ok=True)
-        if param_file is not None:
-            same = loaded.raw is not None and plan.parameter_file == Path(param_file).absolute()
-            raw = loaded.raw if same and loaded.raw is not None else Path(param_file).read_bytes()
-            records.save_original(folder, Path(param_file), raw)
-        values = plan.parameters.model_dump(mode="json")
-        bound = bind(values, str(session.path), session.name)
-        records.save_processed(folder, bound, rehearsal=rehearsal)
-        arguments = self.options.arguments or sys.argv
-        records.save_command_line(folder, arguments, rehearsal=rehearsal)
-        variables = plan.bound_launch(session.path).environment
-        records.save_environment(folder, environment(__version__, variables), rehearsal=rehearsal)
-        records.save_runtime(folder, self._runtime(plan), rehearsal=rehearsal)
-        checkout = getattr(self.git_manager, "checkout", None)
-        if checkout is not None:
-            save_state(checkout, folder)
-            if rehearsal:
-                records.restamp_rehearsal(folder, "repository.json")
+        save_metadata(
+            SessionFolder(Path(output_directory).absolute()),
+            self._require_plan(),
+            self._require_loaded(),
+            parameter_file=Path(param_file) if param_file else None,
+            arguments=self.options.arguments or tuple(sys.argv),
+            checkout=getattr(self.git_manager, "checkout", None),
+            runtime={
+                "session_uuid": self.session_uuid,
+                "subject_id": self.subject_id,
+                "user_id": self.user_id,
+                "params_checksum": self.params_checksum,
+                "script_checksum": self.script_checksum,
+                "platform": self.platform_info,
+            },
+        )
 
-    def _runtime(self, plan: Plan) -> dict[str, Any]:
-        return {
-            "session_uuid": self.session_uuid,
-            "subject_id": self.subject_id,
-            "user_id": self.user_id,
-            "rig_id": plan.rig_id,
-            "launcher_version": __version__,
-            "params_checksum": self.params_checksum,
-            "script_checksum": self.script_checksum,
-            "platform": self.platform_info,
-            "plan": plan.as_json(),
-            "origins": dict(plan.origins),
-        }
-
-    def _open_display(self, plan: Plan) -> Any:
+    def _show(self, plan: Plan) -> None:
+        """Open the display. One that cannot be opened is no reason not to run the session."""
         if self.options.open_display is None or self._folder is None:
-            return None
-        return self.options.open_display(self._folder, plan, self.add_note)
+            return
+        display = self.options.open_display(self._folder, plan, self.add_note)
+        failure = attempt(display.start)
+        if failure is None:
+            self._display = display
+        else:
+            _log.warning("No display: %s", failure.error.render())
 
     def add_note(self, text: str) -> None:
         """Add a time-stamped note to the session's journal."""
@@ -771,7 +760,8 @@ class BaseExperiment:
         closing = Closing(self._folder, self._journal, "launcher", finish_files=self._finish_files)
         close_session(closing)
 
-    def _finish_files(self, _: SessionRecord) -> list[Finding]:
+    def _finish_files(self, record: SessionRecord) -> list[Finding]:
+        self._run_steps("after", record)
         self._run_log.close()
         return []
 
@@ -842,9 +832,3 @@ class BaseExperiment:
         for name in ("allow_dirty", "offline"):
             if hasattr(self.git_manager, name):
                 setattr(self.git_manager, name, getattr(options, name))
-
-
-def session_lock(folder: SessionFolder) -> ProcessLock:
-    """The lock whose holder writes the session's journal."""
-    key = hashlib.sha256(str(folder.path).encode()).hexdigest()[:16]
-    return ProcessLock(locks_folder() / f"session-{key}.lock")

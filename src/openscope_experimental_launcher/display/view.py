@@ -191,7 +191,7 @@ class SessionView:
         """While it is being stopped: seconds until it is ended by force; else None."""
         if self.record.stop is None or not self.running():
             return None
-        grace_s = float(self.record.stop.get("grace_s") or 0.0)
+        grace_s = float(self.record.stop.get("kill_in_s") or 0.0)
         return max(grace_s - (time.monotonic() - self._stop_mono), 0.0)
 
 

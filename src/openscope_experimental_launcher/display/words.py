@@ -50,7 +50,7 @@ def _repository(data: Data) -> str:
 
 def _stop(data: Data) -> str:
     who = " ".join(part for part in (str(data.get("by", "")), _reason(data)) if part)
-    grace_s = float(data.get("grace_s") or 0)
+    grace_s = float(data.get("kill_in_s") or 0)
     force = f"ended by force in {grace_s:g} s at the latest" if grace_s else "ended by force now"
     return f"stopping ({who}): {force}"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
+
+from ..locks import ProcessLock
 
 STATE_VARIABLE = "OPENSCOPE_STATE_DIRECTORY"
 
@@ -40,3 +43,17 @@ def locks_folder() -> Path:
 def fallback_folder() -> Path:
     """Journals of sessions that failed before their folder, or whose disk went away."""
     return state_folder() / "unplaced"
+
+
+def session_lock(session_folder: Path) -> ProcessLock:
+    """The lock whose holder writes a session's journal.
+
+    Args:
+        session_folder: absolute path of the session folder.
+    """
+    return ProcessLock(locks_folder() / f"session-{short_hash(str(session_folder))}.lock")
+
+
+def short_hash(text: str) -> str:
+    """A file name for any text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -26,7 +26,7 @@ from ..engines.python import interpreter
 from ..errors import Finding, ParameterError, StepError, did_you_mean
 from ..parameters.model import SPELLINGS, Parameters, faults
 from ..parameters.wording import join_path, printable, shown
-from . import Phase, Step, get_step
+from . import Phase, Step, get_step, step_names
 
 if TYPE_CHECKING:
     from ..engines import Source
@@ -159,6 +159,16 @@ def check_steps(parameters: Parameters, source: Source) -> list[Finding]:
         names = ", ".join(dict.fromkeys(step.name for step in steps))
         findings.append(Finding("ok", "steps-ready", f"All steps are there: {names}."))
     return findings
+
+
+def parameter_names(parameters: Parameters) -> frozenset[str]:
+    """The top-level keys that installed steps of the pipelines take as parameters."""
+    names: set[str] = set()
+    for phase in PIPELINES:
+        for step in _entries(phase, parameters):
+            if isinstance(step, PlannedStep) and step.kind == "step" and step.name in step_names():
+                names |= set(get_step(step.name).parameters_model.model_fields)
+    return frozenset(names)
 
 
 def own_values(

@@ -354,7 +354,7 @@ class Guard:
     def _request_kill(self, by: str, reason: str, now: float, limit: str = "") -> None:
         if self.stop is None or not self.stop.get("killed"):
             self.stop = {"by": by, "reason": reason, "limit": limit, "asked": "no", "killed": True}
-            self.records.write("acquisition.stop_requested", {**self.stop, "grace_s": 0.0})
+            self.records.write("acquisition.stop_requested", {**self.stop, "kill_in_s": 0.0})
         self._terminate_at, self._kill_at = None, now
 
     def _escalate(self, now: float) -> bool:

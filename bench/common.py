@@ -1,0 +1,98 @@
+"""What the benchmarks share: a pinned command experiment, interleaved runs, medians and ratios."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OPENSCOPE = [sys.executable, "-m", "openscope_experimental_launcher"]
+_GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+
+
+@contextmanager
+def experiment(command: list[str], **values: object) -> Iterator[Path]:
+    """A parameter file of a command whose repository is present at its commit."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["OPENSCOPE_STATE_DIRECTORY"] = str(folder / "state")
+        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+        # Byte code is cached on any machine that runs a program twice.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        repository = folder / "repository"
+        repository.mkdir()
+        (repository / "README").write_text("bench")
+        for arguments in (["init", "-q", "."], ["add", "."], ["commit", "-qm", "bench"]):
+            subprocess.run([*_GIT, *arguments], cwd=repository, check=True)
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True
+        ).stdout.strip()
+        parameters = {
+            "launcher": "command",
+            "command": command,
+            "repository_url": str(repository),
+            "repository_commit_hash": commit,
+            "local_repository_path": str(folder / "checkouts"),
+            "OutputFolder": str(folder / "data"),
+            "user_id": "bench",
+            **values,
+        }
+        file = folder / "bench.json"
+        file.write_text(json.dumps(parameters))
+        yield file
+
+
+def run_session(file: Path, subject: str) -> tuple[float, float, Path]:
+    """Run one session; returns its monotonic start and end, and its folder."""
+    start = time.monotonic()
+    subprocess.run(
+        [*OPENSCOPE, "run", str(file), "--yes", "--subject", subject],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    end = time.monotonic()
+    (folder,) = (file.parent / "data").glob(f"{subject}_*")
+    return start, end, folder
+
+
+def interleaved(runs: int, *measures: Callable[[int], float]) -> list[list[float]]:
+    """`runs` values of each measure, taken in turn after one round that is not counted."""
+    values: list[list[float]] = [[] for _ in measures]
+    for number in range(-1, runs):
+        for kept, measure in zip(values, measures, strict=True):
+            value = measure(number)
+            if number >= 0:
+                kept.append(value)
+    return values
+
+
+def report(name: str, value_s: list[float], floor_s: list[float], limit: float) -> bool:
+    """Print medians and their ratio; returns whether it is within the limit."""
+    value, floor = statistics.median(value_s), statistics.median(floor_s)
+    ratio = value / floor
+    verdict = "ok" if ratio <= limit else "ABOVE ITS LIMIT"
+    print(
+        f"{name}: {1000 * value:.1f} ms against a floor of {1000 * floor:.1f} ms, "
+        f"ratio {ratio:.2f} (limit {limit:g}), {len(value_s)} interleaved runs: {verdict}"
+    )
+    return ratio <= limit
+
+
+def stamp_program(folder: Path) -> list[str]:
+    """A compiled program that prints the monotonic time of its first instruction."""
+    source = folder / "stamp.c"
+    source.write_text(
+        "#include <stdio.h>\n#include <time.h>\nint main(void){struct timespec t;"
+        'clock_gettime(CLOCK_MONOTONIC,&t);printf("%ld.%09ld\\n",(long)t.tv_sec,t.tv_nsec);'
+        "return 0;}\n"
+    )
+    subprocess.run(["cc", "-O2", str(source), "-o", str(folder / "stamp")], check=True)
+    return [str(folder / "stamp")]

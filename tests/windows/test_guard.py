@@ -1,0 +1,276 @@
+"""The guard on Windows: job object, output, stopping, limits, a lost launcher or guard."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from openscope_experimental_launcher.engines import Ask
+from openscope_experimental_launcher.errors import EngineError
+from openscope_experimental_launcher.supervision.supervisor import Acquisition
+
+from .conftest import alive, spec_for, wait_for
+
+Guarded = Callable[..., Acquisition]
+PythonProcess = Callable[..., subprocess.Popen[str]]
+
+SLEEP = "import time; time.sleep(60)"
+FAMILY = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {SLEEP!r}], creationflags=0x8)
+print(child.pid)
+time.sleep(60)
+"""
+ORPHAN = FAMILY.replace("time.sleep(60)\n", "sys.exit(4)\n")
+WINDOW = """
+import sys, win32api, win32gui
+def close(window, *_):
+    print("saved"); win32gui.DestroyWindow(window)
+kind = win32gui.WNDCLASS()
+kind.lpszClassName, kind.hInstance = "Workflow", win32api.GetModuleHandle(None)
+kind.lpfnWndProc = {0x10: close, 0x2: lambda *_: win32gui.PostQuitMessage(0)}
+atom = win32gui.RegisterClass(kind)
+place = (0, 0, 50, 50)
+window = win32gui.CreateWindow(atom, "Workflow", 0x10CF0000, *place, 0, 0, kind.hInstance, None)
+print("ready")
+win32gui.PumpMessages()
+sys.exit(33)
+"""
+
+
+def under_wine() -> bool:
+    return sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
+def says(session: Path, text: str) -> Callable[[], bool]:
+    """Whether the acquisition has printed `text`."""
+    return lambda: text in (session / "stdout.log").read_text()
+
+
+def printed_pid(session: Path) -> int:
+    wait_for(says(session, "\n"))
+    return int((session / "stdout.log").read_text())
+
+
+def record(acquisition: Acquisition, name: str) -> dict[str, Any]:
+    """The data of the guard's first record of this name."""
+    lines = (acquisition.run_folder / "guard.jsonl").read_text("utf-8").splitlines()
+    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    return next(r["data"] for r in records if r["name"] == name)
+
+
+def test_output_and_exit_code(guarded: Guarded, session: Path) -> None:
+    program = "import sys; print('trial 1'); print('dropped', file=sys.stderr); sys.exit(-3)"
+    assert guarded(program).wait(20) == 0xFFFFFFFD
+    assert (session / "stdout.log").read_bytes() == b"trial 1\r\n"
+    assert (session / "stderr.log").read_bytes() == b"dropped\r\n"
+    assert (session / "stdout.times").read_text().startswith("9\t")
+
+
+def test_output_can_only_be_appended_to(guarded: Guarded, session: Path) -> None:
+    program = """
+import os
+os.write(1, b"first ")
+os.lseek(1, 0, os.SEEK_SET)
+os.write(1, b"second")
+"""
+    assert guarded(program).wait(20) == 0
+    assert (session / "stdout.log").read_bytes() == b"first second"
+
+
+def test_nothing_is_started_when_an_output_file_is_there(guarded: Guarded, session: Path) -> None:
+    (session / "stdout.log").write_text("of another session")
+    with pytest.raises(EngineError, match="could not be started"):
+        guarded("print('new')")
+    assert (session / "stdout.log").read_text() == "of another session"
+
+
+def test_a_program_that_is_not_there(tmp_path: Path, session: Path) -> None:
+    with pytest.raises(EngineError, match="could not be started"):
+        Acquisition.start(
+            tmp_path / "run", spec_for(["C:\\no such program.exe"], session), dict(os.environ)
+        )
+
+
+def test_identity(guarded: Guarded) -> None:
+    acquisition = guarded(SLEEP)
+    started = record(acquisition, "acquisition.started")
+    created = psutil.Process(acquisition.pid).create_time()
+    assert int(started["start_time"]) / 1e7 - 11_644_473_600 == pytest.approx(created, abs=1e-3)
+    from openscope_experimental_launcher.supervision.tree_windows import Tree
+
+    assert started["boot_id"] == Tree.boot_id()
+
+
+def test_samples_are_of_the_whole_tree(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(FAMILY.replace("time.sleep(60)\n", "x = bytearray(200_000_000)\n" + SLEEP))
+    pid = printed_pid(session)
+
+    def samples() -> list[dict[str, Any]]:
+        found = [r for r in acquisition.new_records() if r["name"] == "acquisition.sampled"]
+        return [r["data"] for r in found if r["data"]["memory_mb"] > 200]
+
+    wait_for(lambda: any(sample["processes"] == 2 for sample in samples()))
+    assert alive(pid)
+
+
+def test_a_kill_ends_the_grandchildren(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(FAMILY)
+    pid = printed_pid(session)
+    asked = time.monotonic()
+    acquisition.request_kill("test", "now")
+    assert acquisition.wait(20) == 1
+    assert time.monotonic() - asked < 2
+    assert not alive(pid) and not alive(acquisition.pid)
+    assert acquisition.ended is not None and acquisition.ended["killed"]
+
+
+def test_what_outlives_the_main_process_is_ended(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(ORPHAN)
+    assert acquisition.wait(20) == 4
+    assert acquisition.ended is not None and acquisition.ended["strays"] == 1
+    assert not alive(printed_pid(session))
+
+
+def test_nothing_can_break_away(guarded: Guarded, session: Path) -> None:
+    away = FAMILY.replace("creationflags=0x8", "creationflags=0x01000000")
+    assert guarded(away).wait(20) == 1
+    assert "PermissionError" in (session / "stderr.log").read_text()
+
+
+def test_stop_by_closing_its_window(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(WINDOW, ask=Ask("window"))
+    wait_for(says(session, "ready"))
+    acquisition.request_stop("operator", "enough")
+    assert acquisition.wait(20) == 33
+    assert "saved" in (session / "stdout.log").read_text()
+    assert acquisition.ended is not None and not acquisition.ended["killed"]
+
+
+def test_stop_by_a_stop_file(guarded: Guarded, session: Path) -> None:
+    file = session / "stop"
+    program = "import os, sys, time\nwhile not os.path.exists(sys.argv[-1]): time.sleep(0.05)"
+    program = program.replace("sys.argv[-1]", repr(str(file)))
+    acquisition = guarded(program, ask=Ask("stop_file", stop_file=str(file)))
+    acquisition.request_stop("operator")
+    assert acquisition.wait(20) == 0
+
+
+@pytest.mark.skipif(under_wine(), reason="wine delivers no Ctrl-Break")
+def test_stop_by_ctrl_break(guarded: Guarded, session: Path) -> None:
+    program = """
+import signal, sys, time
+signal.signal(signal.SIGBREAK, lambda *_: sys.exit(5))
+print("ready")
+while True: time.sleep(0.05)
+"""
+    acquisition = guarded(program)
+    wait_for(says(session, "ready"))
+    acquisition.request_stop("operator")
+    assert acquisition.wait(20) == 5
+
+
+def test_who_does_not_listen_is_killed_after_the_grace(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(FAMILY, ask=Ask("window"), stop_grace_s=0.5, terminate_grace_s=30)
+    pid = printed_pid(session)
+    asked = time.monotonic()
+    acquisition.request_stop("operator")
+    acquisition.wait(20)
+    # There is nothing between asking and killing here, so the second grace is not waited for.
+    assert 0.5 <= time.monotonic() - asked < 5
+    assert not alive(pid)
+
+
+def test_memory_limit(guarded: Guarded) -> None:
+    program = "import time\nx = []\nwhile True: x.append(bytearray(5_000_000)); time.sleep(0.05)"
+    acquisition = guarded(program, limits={"memory_limit_mb": 100})
+    assert acquisition.wait(30) == 1
+    ended = acquisition.ended
+    assert ended is not None and ended["stop"]["limit"] == "memory_limit_mb"
+    assert 100 <= ended["peak_memory_mb"] < 250
+
+
+def test_maximum_duration(guarded: Guarded) -> None:
+    acquisition = guarded(SLEEP, limits={"max_duration_s": 1}, ask=Ask("none"))
+    acquisition.wait(20)
+    ended = acquisition.ended
+    assert ended is not None and ended["stop"]["limit"] == "max_duration_s"
+
+
+LAUNCHER = """
+import json, os, sys, time
+from pathlib import Path
+from openscope_experimental_launcher.supervision.job import new_job
+from openscope_experimental_launcher.supervision.supervisor import Acquisition
+run, spec = sys.argv[1:]
+acquisition = Acquisition.start(Path(run), json.loads(spec), dict(os.environ), new_job())
+print(acquisition.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("policy", ["continue", "stop"])
+def test_a_lost_launcher(
+    policy: str, tmp_path: Path, session: Path, python_process: PythonProcess
+) -> None:
+    child = "import time; time.sleep(3.5); print('done'); raise SystemExit(6)"
+    changes = {"on_launcher_lost": policy, "ask": Ask("none")}
+    spec = spec_for([sys.executable, "-c", child], session, **changes)
+    launcher = python_process(LAUNCHER, str(tmp_path / "run"), json.dumps(spec))
+    assert launcher.stdout is not None
+    pid = int(launcher.stdout.readline())
+    launcher.kill()
+    launcher.wait()
+    assert alive(pid)
+    wait_for(lambda: not alive(pid), 10)
+    acquisition = Acquisition.attach(tmp_path / "run")
+    assert acquisition.wait(20) == (6 if policy == "continue" else 1)
+    assert ((session / "stdout.log").read_text() == "done\n") == (policy == "continue")
+    acquisition.close()
+
+
+def test_a_killed_guard_takes_its_tree_along(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(FAMILY)
+    pid = printed_pid(session)
+    psutil.Process(record(acquisition, "acquisition.started")["guard_pid"]).kill()
+    wait_for(lambda: not alive(pid) and not alive(acquisition.pid), 5)
+    assert acquisition.wait(5) is None
+
+
+def test_a_job_of_the_launcher_outlives_the_guard(guarded: Guarded, session: Path) -> None:
+    from openscope_experimental_launcher.supervision.job import new_job
+
+    job = new_job()
+    acquisition = guarded(FAMILY, job=job)
+    pid = printed_pid(session)
+    psutil.Process(record(acquisition, "acquisition.started")["guard_pid"]).kill()
+    acquisition.wait(5)
+    time.sleep(0.3)
+    assert alive(pid) and alive(acquisition.pid)
+    job.Close()
+    wait_for(lambda: not alive(pid) and not alive(acquisition.pid), 5)
+
+
+def test_launcher_and_guard_both_killed(
+    tmp_path: Path, session: Path, python_process: PythonProcess
+) -> None:
+    spec = spec_for([sys.executable, "-c", FAMILY], session)
+    launcher = python_process(LAUNCHER, str(tmp_path / "run"), json.dumps(spec))
+    assert launcher.stdout is not None
+    main = int(launcher.stdout.readline())
+    wait_for(lambda: (session / "stdout.log").stat().st_size > 1)
+    pid = printed_pid(session)
+    lines = (tmp_path / "run" / "guard.jsonl").read_text().splitlines()
+    psutil.Process(json.loads(lines[0])["data"]["guard_pid"]).kill()
+    launcher.kill()
+    wait_for(lambda: not alive(pid) and not alive(main), 5)

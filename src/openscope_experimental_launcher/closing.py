@@ -15,7 +15,7 @@ from typing import Literal
 from .errors import Finding
 from .files import write_json
 from .session.folder import SessionFolder
-from .session.journal import FindingReported, Journal, ManifestSealed, SessionClosed, StageEntered
+from .session.journal import Journal, ManifestSealed, SessionClosed, StageEntered, finding_event
 from .session.manifest import build_manifest, seal
 from .session.record import SessionRecord, read_record
 
@@ -99,10 +99,3 @@ def _seal(closing: Closing, record: SessionRecord) -> None:
     size = sum(entry["size"] for entry in manifest["files"].values())
     digest = seal(closing.folder, manifest)
     closing.journal.record(ManifestSealed(digest, len(manifest["files"]), size))
-
-
-def finding_event(stage: str, finding: Finding) -> FindingReported:
-    """A finding as an event of the journal."""
-    return FindingReported(
-        stage, finding.level, finding.code, finding.message, finding.where, finding.fix
-    )

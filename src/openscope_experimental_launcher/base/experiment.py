@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
-from ..closing import Closing, close_session, finding_event
 from ..engines import FolderSource, Launch, Source, get_engine
 from ..errors import (
     EngineError,
@@ -45,6 +44,7 @@ from ..session.journal import (
     RepositoryReady,
     SessionOpened,
     StageEntered,
+    finding_event,
 )
 from ..session.output import tail
 from ..session.record import SessionRecord
@@ -756,6 +756,8 @@ class BaseExperiment:
     def _close(self, plan: Plan) -> None:
         if self._folder is None:
             return
+        from ..closing import Closing, close_session
+
         self._closing, self._interrupts = True, 0
         closing = Closing(self._folder, self._journal, "launcher", finish_files=self._finish_files)
         close_session(closing)

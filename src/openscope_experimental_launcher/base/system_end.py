@@ -8,10 +8,12 @@ Source: Microsoft's documentation of `SetConsoleCtrlHandler` and `WM_ENDSESSION`
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ctypes import wintypes
 
 if sys.platform != "win32":
     raise ImportError("system_end is for Windows")
@@ -23,6 +25,8 @@ _WM_CLOSE, _WM_DESTROY, _WM_ENDSESSION = 0x10, 0x2, 0x16
 _WINDOW_CLASS = "OpenScopeSession"
 _WHY_NOT_YET = "An experimental session is being stopped and saved."
 
+_Handler = ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.DWORD)
+
 
 @contextmanager
 def system_end(on_end: Callable[[str], object], window_closed: str) -> Iterator[None]:
@@ -32,11 +36,10 @@ def system_end(on_end: Callable[[str], object], window_closed: str) -> Iterator[
         on_end: called in a thread of the system's with the reason in words.
         window_closed: the words for a closed console window.
     """
-    import win32api
-
     left = threading.Event()
     reasons = {_CTRL_CLOSE: window_closed, _CTRL_LOGOFF: LOG_OFF, _CTRL_SHUTDOWN: LOG_OFF}
 
+    @_Handler
     def on_console_event(event: int) -> bool:
         if event not in reasons:
             return False  # Ctrl-C and Ctrl-Break go on to Python's own handler
@@ -48,13 +51,16 @@ def system_end(on_end: Callable[[str], object], window_closed: str) -> Iterator[
         left.wait()
 
     window = _Window(on_session_end)
-    win32api.SetConsoleCtrlHandler(on_console_event, True)
+    # By ctypes, which lets other threads run meanwhile: taking a handler away waits until it has
+    # answered, and pywin32 would keep it from that.
+    set_handler = ctypes.WinDLL("kernel32").SetConsoleCtrlHandler
+    set_handler(on_console_event, True)
     window.start()
     try:
         yield
     finally:
         left.set()
-        win32api.SetConsoleCtrlHandler(on_console_event, False)
+        set_handler(on_console_event, False)
         window.close()
 
 
@@ -68,8 +74,6 @@ class _Window(threading.Thread):
         self._handle = 0
 
     def run(self) -> None:
-        import ctypes
-
         import win32api
         import win32gui
 

@@ -54,7 +54,9 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
         return _confirm(plan, findings, wait=not yes)
 
     experiment = BaseExperiment(with_display(replace(options, confirm=confirm)))
-    gc.enable()  # the imports are over (see cli/__init__.py)
+    # The imports are over (see cli/__init__.py), and what they made stays: no use looking at it.
+    gc.freeze()
+    gc.enable()
     experiment.run(params)
     if params is not None and experiment.start_time is not None:
         from ..parameters.recent import remember

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..errors import Finding
 from ..jsonl import LineLog, read_lines
 
 JOURNAL_VERSION = 1
@@ -74,6 +75,13 @@ class FindingReported(Event):
     message: str
     where: str = ""
     fix: str = ""
+
+
+def finding_event(stage: str, finding: Finding) -> FindingReported:
+    """A finding as an event of the journal."""
+    return FindingReported(
+        stage, finding.level, finding.code, finding.message, finding.where, finding.fix
+    )
 
 
 @dataclass(frozen=True)

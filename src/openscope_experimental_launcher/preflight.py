@@ -38,7 +38,7 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
                 Finding(
                     "ok",
                     "repository-resolved",
-                    f"The code is {plan.code.ref} at {plan.code.commit[:12]}.",
+                    f"The code is {code_words(plan.code.ref, plan.code.commit)}.",
                     where=str(plan.code.path),
                 )
             )
@@ -61,6 +61,12 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
     findings += check_output(plan)
     findings += check_rig(plan)
     return findings
+
+
+def code_words(ref: str, commit: str) -> str:
+    """A commit in words: the branch or tag that was asked for, and the short hash."""
+    short = commit[:12]
+    return f"at commit {short}" if commit.startswith(ref) else f"{ref} at commit {short}"
 
 
 def check_launch(launch: Launch) -> list[Finding]:

@@ -155,7 +155,7 @@ def act_stopping(scene: Scene) -> None:
     scene.sample(1.0)
     with scene.display():
         time.sleep(0.5)
-        scene.guard("acquisition.stop_requested", by="operator", reason="", grace_s=10.0)
+        scene.guard("acquisition.stop_requested", by="operator", reason="", kill_in_s=10.0)
         time.sleep(2.0)
     print("THE END", flush=True)
 

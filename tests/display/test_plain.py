@@ -52,7 +52,7 @@ def test_tells_the_session_in_order(scene):
     scene.say("last words, no newline")
     scene.say("Traceback: bad\n", "stderr")
     scene.guard(
-        "acquisition.stop_requested", by="operator", reason="the mouse sleeps", grace_s=10.0
+        "acquisition.stop_requested", by="operator", reason="the mouse sleeps", kill_in_s=10.0
     )
     scene.end(exit_code=3)
     scene.find("The script ended with exit code 3.")

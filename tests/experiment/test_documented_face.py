@@ -38,9 +38,7 @@ def test_a_basic_run(python_experiment: Experiment, capsys: pytest.CaptureFixtur
     print(f"Subject ID: {experiment.subject_id}, user ID: {experiment.user_id}")
     assert experiment.start_time and experiment.stop_time
     print(f"Duration: {experiment.stop_time - experiment.start_time}")
-    assert (
-        "Subject ID: 614173, user ID: Frieda Müller\nDuration: 0:00:0" in capsys.readouterr().out
-    )
+    assert "Subject ID: 614173, user ID: Frieda Müller\nDuration: 0:00:0" in capsys.readouterr().out
     assert experiment.session_directory is not None
     assert Path(experiment.session_directory, "data.csv").is_file()
 

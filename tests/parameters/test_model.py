@@ -45,8 +45,6 @@ def test_subjects_that_can_name_a_folder(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("", "empty"),
-        ("  ", "empty"),
         ("../x", "character /"),
         ("/etc", "character /"),
         ("a\\b", "character \\"),
@@ -263,3 +261,8 @@ class TestSchema:
 
     def test_nothing_is_both_checked_and_passed_on(self) -> None:
         assert not set(PASSED_ON) & set(Parameters.model_fields)
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_subject_is_not_given(blank: str) -> None:
+    assert Parameters(subject_id=blank, user_id=blank).subject_id is None

@@ -297,7 +297,7 @@ print("finished")
         launcher.kill()
         launcher.wait()
     if policy == "continue" and minutes > 1:
-        time.sleep(3)  # longer than it takes to notice the loss
+        wait_for(lambda: "launcher.lost" in (tmp_path / "run" / "guard.jsonl").read_text())
     else:
         wait_for(says(tmp_path, "asked"))
     acquisition = Acquisition.attach(tmp_path / "run")

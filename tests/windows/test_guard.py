@@ -113,7 +113,9 @@ def test_identity(guarded: Guarded) -> None:
 
 
 def test_samples_are_of_the_whole_tree(guarded: Guarded, session: Path) -> None:
-    acquisition = guarded(FAMILY.replace("time.sleep(60)\n", "x = bytearray(200_000_000)\n" + SLEEP))
+    acquisition = guarded(
+        FAMILY.replace("time.sleep(60)\n", "x = bytearray(200_000_000)\n" + SLEEP)
+    )
     pid = printed_pid(session)
 
     def samples() -> list[dict[str, Any]]:

@@ -138,9 +138,7 @@ def test_the_session_is_closed_when(
     python_process: Callable[..., subprocess.Popen[str]],
 ) -> None:
     program = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-    file = parameters(
-        launcher="command", command=[sys.executable, "-c", program], stop_grace_s=0.5
-    )
+    file = parameters(launcher="command", command=[sys.executable, "-c", program], stop_grace_s=0.5)
     launcher = python_process(LAUNCHER, str(file), creationflags=0x08000000)
     output = next_file(workplace / "data", "*/logs/stdout.log")
     wait_for(lambda: output().endswith("\n"))

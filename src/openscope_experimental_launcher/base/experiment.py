@@ -58,7 +58,7 @@ from ..utils.config_loader import ConfigLoader
 from ..utils.git_manager import GitManager
 from ..utils.process_monitor import ProcessMonitor
 from .arguments import Parser, add_run_options, options_from
-from .interrupts import deliberate_end
+from .interrupts import TERMINAL_CLOSED, deliberate_end
 from .occupancy import alone
 from .options import Display, Outcome, RunOptions
 from .run_log import RunLog
@@ -704,11 +704,17 @@ class BaseExperiment:
     def get_bonsai_errors(self) -> str:
         """What went wrong with the acquisition: the diagnosis, then the end of its error output;
         empty when nothing did."""
-        said = [f.render() for f in self._judgement.findings] if self._judgement else []
+        judgement = self._judgement
+        said = [finding.render() for finding in judgement.findings] if judgement else []
+        if judgement and not said:
+            said = [judgement.reason]
         return "\n".join([*said, self.stderr_data.strip()]).strip()
 
     def _end_asked(self, reason: str) -> bool:
         """A signal asks for the end. Returns whether it was taken care of."""
+        plan = self._plan
+        if plan and reason == TERMINAL_CLOSED and plan.parameters.on_window_closed == "continue":
+            return True
         self._interrupts += 1
         process = self.bonsai_process
         if process is not None and not process.ended_within(0):

@@ -39,7 +39,6 @@ def system_end(on_end: Callable[[str], object], window_closed: str) -> Iterator[
     left = threading.Event()
     reasons = {_CTRL_CLOSE: window_closed, _CTRL_LOGOFF: LOG_OFF, _CTRL_SHUTDOWN: LOG_OFF}
 
-    @_Handler
     def on_console_event(event: int) -> bool:
         if event not in reasons:
             return False  # Ctrl-C and Ctrl-Break go on to Python's own handler
@@ -53,14 +52,17 @@ def system_end(on_end: Callable[[str], object], window_closed: str) -> Iterator[
     window = _Window(on_session_end)
     # By ctypes, which lets other threads run meanwhile: taking a handler away waits until it has
     # answered, and pywin32 would keep it from that.
-    set_handler = ctypes.WinDLL("kernel32").SetConsoleCtrlHandler
-    set_handler(on_console_event, True)
+    set_handler, handler = (
+        ctypes.WinDLL("kernel32").SetConsoleCtrlHandler,
+        _Handler(on_console_event),
+    )
+    set_handler(handler, True)
     window.start()
     try:
         yield
     finally:
         left.set()
-        set_handler(on_console_event, False)
+        set_handler(handler, False)
         window.close()
 
 

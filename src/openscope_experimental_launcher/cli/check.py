@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
 from .planned import add_arguments, loaded, shown
 
 __all__ = ["add_arguments", "main"]
@@ -22,12 +23,13 @@ def main(args: argparse.Namespace) -> int:
     from ..preflight import check_plan
 
     experiment, asked = loaded(args)
-    plan = experiment.make_plan()
-    findings = [
-        *experiment.parameter_warnings,
-        *asked,
-        *check_plan(plan, allow_dirty=args.allow_dirty),
-    ]
+    findings = [*experiment.parameter_warnings, *asked]
+    try:
+        plan = experiment.make_plan()
+    except LauncherError as error:
+        show_findings([*findings, *error.findings])
+        return EXIT_FAILED
+    findings += check_plan(plan, allow_dirty=args.allow_dirty)
     show_plan(shown(plan.as_json(), asked), free_bytes=None, warnings=[])
     show_findings(findings)
-    return 1 if any(finding.level == "error" for finding in findings) else 0
+    return EXIT_FAILED if any(finding.level == "error" for finding in findings) else EXIT_OK

@@ -7,6 +7,7 @@ it as any session is run. Afterwards edit what it left and run it again with `op
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -49,7 +50,8 @@ def main(args: argparse.Namespace) -> int:
     sessions = sorted((folder / "data").glob("*/journal.jsonl"), key=lambda j: j.stat().st_mtime)
     if sessions:
         show_session_contents(SessionFolder(sessions[-1].parent))
-        sys.stdout.write(f"\nEdit {params.name}, then: openscope run {_quoted(params)}\n")
+        command = "uv run openscope" if "UV" in os.environ else "openscope"
+        sys.stdout.write(f"\nEdit {params.name}, then: {command} run {_quoted(params)}\n")
     return code
 
 

@@ -49,8 +49,12 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
     """Run a session with its screens; returns the exit code."""
     from ..base.experiment import BaseExperiment
     from ..base.terminal import with_display
+    from ..display.screens import show_problems
+
+    shown: list[Plan] = []
 
     def confirm(plan: Plan, findings: Sequence[Finding]) -> bool:
+        shown.append(plan)
         return _confirm(plan, findings, wait=not yes)
 
     experiment = BaseExperiment(with_display(replace(options, confirm=confirm)))
@@ -63,6 +67,9 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
         from ..session.state import state_folder
 
         remember(state_folder(), params)
+    if not shown and experiment.params:
+        # What is odd about the parameters may well be why it never came to a plan.
+        show_problems(experiment.parameter_warnings)
     _show_end(experiment, sound=sound)
     return experiment.outcome.exit_code
 

@@ -171,6 +171,17 @@ def _problem_lines(findings: Iterable[Finding], stream: TextIO | None) -> Iterat
                 yield [(" " * len(sign) + start, "dim"), (text, "")]
 
 
+def show_problems(findings: Sequence[Finding], *, stream: TextIO | None = None) -> None:
+    """Findings without a verdict.
+
+    Args:
+        findings: in the order in which to show them.
+        stream: where to print; standard error when not given.
+    """
+    stream = stream or sys.stderr
+    print_lines(_problem_lines(findings, stream), stream)
+
+
 def show_error(error: LauncherError, *, stream: TextIO | None = None) -> None:
     """What is wrong, where, and how to mend it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,8 @@ class CommandEngine:
         launch = Launch(
             arguments=(find_program(program, source.root), *arguments),
             folder=str(source.root),
-            ask=ask_by_signal(parameters),
         )
+        launch = askable(launch, parameters)
         return stand_in(launch, parameters) if rehearsal else launch
 
     def check(self, parameters: Parameters, source: Source, launch: Launch) -> list[Finding]:
@@ -49,11 +50,18 @@ class CommandEngine:
         return []
 
 
-def ask_by_signal(parameters: Parameters) -> Ask:
-    """A stop file when the parameters name one, else a signal."""
-    if parameters.stop_file:
-        return Ask("stop_file", stop_file=parameters.stop_file)
-    return Ask("signal")
+def askable(launch: Launch, parameters: Parameters) -> Launch:
+    """`launch` with its way to be asked to stop: a stop file when the parameters name one, which
+    the program finds in `OPENSCOPE_STOP_FILE`, else a signal."""
+    if not parameters.stop_file:
+        return launch
+    slotted = parameters.stop_file.startswith("\0")  # a slot is an absolute folder
+    stop_file = parameters.stop_file if slotted else str(Path(launch.folder, parameters.stop_file))
+    return replace(
+        launch,
+        ask=Ask("stop_file", stop_file=stop_file),
+        environment={**launch.environment, "OPENSCOPE_STOP_FILE": stop_file},
+    )
 
 
 def find_program(program: str, root: Path) -> str:

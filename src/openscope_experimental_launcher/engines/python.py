@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, Finding
 from . import Ended, Launch, Source
-from .command import ask_by_signal, check_program, find_program
+from .command import askable, check_program, find_program
 from .rehearsal import stand_in
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class PythonEngine:
             ),
             folder=str(source.root),
             environment=CHILD_ENVIRONMENT,
-            ask=ask_by_signal(parameters),
             script=script,
         )
+        launch = askable(launch, parameters)
         return stand_in(launch, parameters) if rehearsal else launch
 
     def check(self, parameters: Parameters, source: Source, launch: Launch) -> list[Finding]:

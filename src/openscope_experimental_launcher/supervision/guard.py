@@ -169,6 +169,8 @@ class Guard:
     def start(self) -> bool:
         """Start the main process. Returns whether it runs; if not, the records say why."""
         try:
+            if not Path(self.spec["folder"]).is_dir():
+                raise OSError(f"its working folder is not there: {self.spec['folder']}")
             self.outputs = [OutputFile(Path(self.spec[name])) for name in ("stdout", "stderr")]
             stdout, stderr = (output.fd for output in self.outputs)
             self.tree.spawn(self.spec["arguments"], self.spec["folder"], stdout, stderr)

@@ -132,7 +132,7 @@ class Acquisition:
             f"The acquisition could not be started: {reason}",
             code="acquisition-not-started",
             where=str(spec["arguments"][0]),
-            fix="Check that the program is there and can be executed.",
+            fix="Check that the program and its working folder are there.",
         )
 
     def _watch_guard(self) -> None:

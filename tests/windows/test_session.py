@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -171,4 +170,4 @@ def test_the_demo(openscope: OpenScope, tmp_path: Path) -> None:
     [folder] = (tmp_path / "first steps" / "data").iterdir()
     assert judged(folder)["outcome"] == "completed"
     assert events(folder)[-1]["name"] == "session.closed"
-    assert os.path.getsize(folder / "manifest.json") > 100
+    assert (folder / "manifest.json").stat().st_size > 100

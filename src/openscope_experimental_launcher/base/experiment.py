@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,11 +48,25 @@ from ..session.journal import (
 )
 from ..session.output import tail
 from ..session.record import SessionRecord
-from ..session.state import fallback_folder, runs_folder, session_lock
+from ..session.state import (
+    fallback_folder,
+    forget_session,
+    remember_session,
+    runs_folder,
+    session_lock,
+)
+from ..steps.phase import pipeline, run_phase
 from ..supervision.job import new_job
 from ..supervision.judgement import Judgement, judge_end
 from ..supervision.pump import RecordPump
-from ..supervision.supervisor import Acquisition, guard_spec
+from ..supervision.strays import end_strays, wait_for_strays
+from ..supervision.supervisor import (
+    Acquisition,
+    discard_run,
+    discard_runs,
+    guard_spec,
+    recovery_command,
+)
 from ..supervision.tree import system_memory_percent
 from ..utils.config_loader import ConfigLoader
 from ..utils.git_manager import GitManager
@@ -63,7 +77,7 @@ from .occupancy import alone
 from .options import Display, Outcome, RunOptions
 from .run_log import RunLog
 from .session_metadata import save_metadata
-from .session_steps import pipeline, run_phase
+from .session_steps import ask_about, own_terminal
 
 if TYPE_CHECKING:
     from .bonsai_interface import BonsaiInterface
@@ -234,17 +248,19 @@ class BaseExperiment:
     ) -> None:
         """Run the steps of one phase, but those that `record` says have been run."""
         plan = self._require_plan()
-        if self._folder is None or not pipeline(plan, phase):
+        if self._folder is None or not pipeline(plan.parameters, phase):
             return
         self._enter(f"steps {phase}")
         run_phase(
             phase,
-            plan,
+            plan.parameters,
             self._folder,
             self._journal,
+            root=plan.source.root,
+            rehearsal=plan.rehearsal,
             record=record,
-            display=self._display,
-            interactive=self._interactive,
+            ask=partial(ask_about, self._display) if self._interactive else None,
+            terminal=partial(own_terminal, self._display),
         )
 
     @property
@@ -495,6 +511,7 @@ class BaseExperiment:
             part.mkdir(exist_ok=True)
         self._session_lock = session_lock(folder.path)
         self._session_lock.acquire()
+        remember_session(folder.path)
         self._journal.open(folder.journal)
         self._run_folder = runs_folder() / f"{folder.name}-{uuid.uuid4().hex[:8]}"
         self._journal.record(self._opened(plan, folder))
@@ -654,7 +671,7 @@ class BaseExperiment:
                 "checkout": str(plan.code.path) if plan.code else "",
                 "session_uuid": self.session_uuid or "",
                 "user_id": self.user_id or "",
-                "recover": [],
+                "recover": recovery_command(self._folder.path) if self._folder else [],
             },
         )
 
@@ -662,13 +679,14 @@ class BaseExperiment:
         self, plan: Plan, acquisition: Acquisition, pump: RecordPump, stdout: Path, stderr: Path
     ) -> None:
         pump.join()
+        if acquisition.ended is None:  # the guard was killed
+            wait_for_strays(acquisition.run_folder.name, self._journal)
         self.stop_time = acquisition.ended_at or datetime.now().astimezone()
         self.stdout_data, self.stderr_data = tail(stdout), tail(stderr)
         self._judge(judge_end(acquisition.ended, plan.engine, stdout, stderr))
-        if acquisition.ended is not None and self._journal.failure is None:
-            acquisition.discard()
-        else:
-            acquisition.close()
+        acquisition.close()
+        if self._folder is None:
+            discard_run(acquisition.run_folder)
 
     def _judge(self, judgement: Judgement) -> None:
         self._judgement = judgement
@@ -723,6 +741,9 @@ class BaseExperiment:
             else:
                 process.request_kill("operator", f"{reason}, asked again")
             return True
+        if process is not None and process.ended is None:
+            end_strays(process.run_folder.name, by_force=self._interrupts > 1)
+            return True
         if self._closing and self._interrupts < 3:
             self._tell("The records are being finished; press Ctrl-C again to leave them open.")
             return self._interrupts < 2
@@ -767,6 +788,9 @@ class BaseExperiment:
         self._closing, self._interrupts = True, 0
         closing = Closing(self._folder, self._journal, "launcher", finish_files=self._finish_files)
         close_session(closing)
+        if self._journal.failure is None:
+            discard_runs(self._folder)
+        forget_session(self._folder.path)
 
     def _finish_files(self, record: SessionRecord) -> list[Finding]:
         self._run_steps("after", record)

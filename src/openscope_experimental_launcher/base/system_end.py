@@ -52,10 +52,8 @@ def system_end(on_end: Callable[[str], object], window_closed: str) -> Iterator[
     window = _Window(on_session_end)
     # By ctypes, which lets other threads run meanwhile: taking a handler away waits until it has
     # answered, and pywin32 would keep it from that.
-    set_handler, handler = (
-        ctypes.WinDLL("kernel32").SetConsoleCtrlHandler,
-        _Handler(on_console_event),
-    )
+    set_handler = ctypes.WinDLL("kernel32").SetConsoleCtrlHandler
+    handler = _Handler(on_console_event)
     set_handler(handler, True)
     window.start()
     try:

@@ -18,7 +18,7 @@ from ..errors import (
     attempt,
     did_you_mean,
 )
-from . import check, demo, plan, run, schema
+from . import attach, check, demo, plan, recover, run, schema, stop
 from .window import keep_open
 
 VERBS: dict[str, ModuleType] = {
@@ -26,6 +26,9 @@ VERBS: dict[str, ModuleType] = {
     "check": check,
     "plan": plan,
     "demo": demo,
+    "attach": attach,
+    "stop": stop,
+    "recover": recover,
     "schema": schema,
 }
 """Each verb is a module with a docstring for its help, `add_arguments` and `main`."""

@@ -42,7 +42,29 @@ def main(args: argparse.Namespace) -> int:
     params = Path(args.param_file) if args.param_file else None
     if params is None and not args.set:
         params = choose_recent()
+    offer_recovery(wait=not args.yes)
     return run_session(params, options, yes=args.yes, sound=args.sound)
+
+
+def offer_recovery(*, wait: bool) -> None:
+    """Say which sessions of this machine were never closed, and offer to close them."""
+    from ..session.state import open_sessions
+
+    if not open_sessions():
+        return
+    from ..parameters.prompts import ask, is_interactive
+    from ..recovery import find_open, recover
+
+    for session in find_open():
+        if session.state == "running":
+            continue
+        sys.stdout.write(session.describe() + "\n")
+        verb = "attach" if session.state == "unattended" else "recover"
+        if verb == "attach" or not wait or not is_interactive():
+            sys.stdout.write(f"  openscope {verb} {session.folder.path}\n")
+        elif ask("Close it now? (y/n)", default="y").lower().startswith("y"):
+            record = recover(session.folder)
+            sys.stdout.write(f"  Closed: {record.outcome}. {record.reason}\n")
 
 
 def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: bool = False) -> int:

@@ -57,3 +57,27 @@ def session_lock(session_folder: Path) -> ProcessLock:
 def short_hash(text: str) -> str:
     """A file name for any text."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def remember_session(session_folder: Path) -> None:
+    """Note that a session was opened, so that it is found again if it is never closed."""
+    note = _open_session(session_folder)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(str(session_folder), encoding="utf-8", errors="surrogateescape")
+
+
+def forget_session(session_folder: Path) -> None:
+    """Note that a session was closed."""
+    _open_session(session_folder).unlink(missing_ok=True)
+
+
+def open_sessions() -> list[Path]:
+    """Folders of the sessions of this machine that were opened and not closed: running ones, and
+    those whose launcher was lost. Folders that are gone are passed over."""
+    notes = sorted((state_folder() / "open").glob("*.txt"))
+    named = [Path(note.read_text("utf-8", "surrogateescape")) for note in notes]
+    return [folder for folder in named if (folder / "journal.jsonl").is_file()]
+
+
+def _open_session(session_folder: Path) -> Path:
+    return state_folder() / "open" / f"{short_hash(str(session_folder))}.txt"

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from ..errors import EngineError, SessionError
 from ..files import write_json
 from ..jsonl import LineFollower, LineLog
 from ..locks import ProcessLock, is_held
+from ..session.folder import SessionFolder
+from ..session.state import runs_folder
 from .awake import keep_awake_for
 from .spawn import order_guard
 
@@ -222,10 +225,37 @@ class Acquisition:
         """Let go of the run; a guard that still runs then counts its launcher as lost."""
         self._launcher_lock.release()
 
-    def discard(self) -> None:
-        """Remove the run folder of an ended run whose records the journal has."""
-        self.close()
-        shutil.rmtree(self.run_folder, ignore_errors=True)
+
+def runs_of(session: SessionFolder) -> list[Path]:
+    """The run folders of a session that are on this machine, oldest first."""
+    found = [
+        spec_file.parent
+        for spec_file in runs_folder().glob("*/spec.json")
+        if _read_spec(spec_file).get("session_folder") == str(session.path)
+    ]
+    return sorted(found, key=lambda folder: (folder / "spec.json").stat().st_mtime)
+
+
+def guard_lives(run_folder: Path) -> bool:
+    """Whether the guard of a run is there at this moment."""
+    return is_held(run_folder / "guard.lock")
+
+
+def discard_run(run_folder: Path) -> None:
+    """Remove the run folder of an ended run whose records the journal has."""
+    shutil.rmtree(run_folder, ignore_errors=True)
+
+
+def discard_runs(session: SessionFolder) -> None:
+    """Remove all run folders of a closed session."""
+    for run_folder in runs_of(session):
+        discard_run(run_folder)
+
+
+def recovery_command(session_folder: Path) -> list[str]:
+    """What a guard starts at the end when no launcher is there to close the session."""
+    module = "openscope_experimental_launcher"
+    return [sys.executable, "-P", "-m", module, "recover", str(session_folder), "--unattended"]
 
 
 def request_from_guard(run_folder: Path, kind: str, by: str, reason: str) -> None:
@@ -280,10 +310,14 @@ def live_runs(runs_folder: Path) -> list[dict[str, Any]]:
     `run_folder`."""
     found = []
     for spec_file in runs_folder.glob("*/spec.json"):
-        if is_held(spec_file.with_name("guard.lock")):
-            try:
-                spec = json.loads(spec_file.read_text("utf-8"))
-            except (OSError, ValueError):
-                continue
-            found.append({**spec, "run_folder": str(spec_file.parent)})
+        if guard_lives(spec_file.parent):
+            found.append({**_read_spec(spec_file), "run_folder": str(spec_file.parent)})
     return found
+
+
+def _read_spec(spec_file: Path) -> dict[str, Any]:
+    try:
+        spec = json.loads(spec_file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return spec if isinstance(spec, dict) else {}

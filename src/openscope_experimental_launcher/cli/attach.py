@@ -1,0 +1,71 @@
+"""Show a running session, and take care of it when its launcher was lost.
+
+SESSION is a session folder, or the name of an open session. With a launcher of its own, the
+session is only shown, and Ctrl-C leaves it running. Without one, this becomes its launcher: it
+shows it, closes it at the end, and Ctrl-C stops it.
+
+example:
+  openscope attach 614173_2026-11-03_09-08-07
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from ..session.folder import SessionFolder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope attach`."""
+    parser.add_argument("session", metavar="SESSION", help="session folder or name")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    from ..base.interrupts import deliberate_end
+    from ..display.live import open_display
+    from ..recovery import find_session, look_at, recover
+    from ..supervision.supervisor import request_from_guard, runs_of
+
+    folder = find_session(args.session)
+    session = look_at(folder)
+    sys.stdout.write(session.describe() + "\n")
+    if session.state == "closed":
+        return EXIT_OK
+    display = open_display(folder, plan=_plan_of(folder))
+
+    def stop(reason: str) -> bool:
+        for run in runs_of(folder):
+            request_from_guard(run, "stop", "operator", reason)
+        return True
+
+    display.start()
+    try:
+        if session.state == "running":
+            while look_at(folder).state == "running":
+                time.sleep(0.3)
+        else:
+            with deliberate_end(stop):
+                recover(folder)
+    finally:
+        display.stop()
+    record = look_at(folder).record
+    sys.stdout.write(f"{folder.name}: {record.outcome or 'not closed'}. {record.reason}\n")
+    return EXIT_OK if record.outcome == "completed" else EXIT_FAILED
+
+
+def _plan_of(folder: SessionFolder) -> dict[str, Any]:
+    """The session's plan as its metadata quote it; empty when they are not there."""
+    path = folder.metadata / "runtime_information.json"
+    try:
+        plan = json.loads(path.read_bytes()).get("plan", {})
+    except (OSError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) else {}

@@ -1,0 +1,52 @@
+"""Stop a running session: ask its acquisition to end, then make it.
+
+SESSION is a session folder, or the name of an open session. The session is closed by its
+launcher, or by its guard's recovery when the launcher was lost.
+
+example:
+  openscope stop 614173_2026-11-03_09-08-07 --reason "the mouse sleeps"
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from ..errors import EXIT_OK, SessionError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope stop`."""
+    parser.add_argument("session", metavar="SESSION", help="session folder or name")
+    parser.add_argument("--now", action="store_true", help="do not ask first; end it by force")
+    parser.add_argument("--reason", default="openscope stop", help="why, for the records")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    from ..recovery import find_session
+    from ..session.record import read_record
+    from ..supervision.supervisor import guard_lives, request_from_guard, runs_of
+
+    folder = find_session(args.session)
+    runs = [run for run in runs_of(folder) if guard_lives(run)]
+    if not runs:
+        raise SessionError(
+            "No acquisition of this session is running on this machine.",
+            code="session-not-running",
+            where=str(folder.path),
+            fix=f"If it was never closed: openscope recover {folder.path}",
+        )
+    for run in runs:
+        request_from_guard(run, "kill" if args.now else "stop", "operator", args.reason)
+    sys.stdout.write(f"Stopping {folder.name} …\n")
+    while any(guard_lives(run) for run in runs):
+        time.sleep(0.1)
+    deadline = time.monotonic() + 30
+    while read_record(folder.journal).closed is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    record = read_record(folder.journal)
+    state = f"closed: {record.outcome}" if record.closed else "ended, not closed yet"
+    sys.stdout.write(f"{folder.name}: {state}\n")
+    return EXIT_OK

@@ -1,0 +1,213 @@
+"""Sessions whose launcher was lost: finding them, saying what is known, closing them.
+
+A session is open when its journal has no `session.closed`. It is *running* while a launcher holds
+its lock, *unattended* while only its guard lives, and *interrupted* when nobody does. Recovery
+closes it through the same code as a run does; it can be killed and repeated at any point.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .closing import Closing, close_session
+from .engines import get_engine
+from .errors import EngineError, Finding, SessionError, attempt
+from .parameters.model import Parameters
+from .session.folder import SessionFolder
+from .session.journal import AcquisitionJudged, Journal, finding_event
+from .session.record import SessionRecord, read_record
+from .session.state import fallback_folder, forget_session, open_sessions, session_lock, short_hash
+from .steps.phase import run_phase
+from .supervision.judgement import Judgement, judge_end
+from .supervision.pump import RecordPump
+from .supervision.strays import wait_for_strays
+from .supervision.supervisor import (
+    Acquisition,
+    discard_runs,
+    guard_lives,
+    runs_of,
+)
+
+State = Literal["closed", "running", "unattended", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """What is known of a session that was never closed.
+
+    Attributes:
+        folder: its folder.
+        state: `running`, `unattended` (its guard lives, its launcher does not), `interrupted`, or
+            `closed` after all.
+        record: what its journal says.
+    """
+
+    folder: SessionFolder
+    state: State
+    record: SessionRecord
+
+    def describe(self) -> str:
+        """One sentence for a person."""
+        stage = self.record.stage or "opening"
+        if self.state == "closed":
+            return f"{self.folder.name}: closed, {self.record.outcome}."
+        if self.state == "running":
+            return f"{self.folder.name}: running, at the stage {stage}."
+        if self.state == "unattended":
+            return f"{self.folder.name}: its launcher was lost; the acquisition goes on."
+        ended = "its acquisition ended" if self.record.ended else f"it was at the stage {stage}"
+        return f"{self.folder.name}: interrupted; {ended}, last heard of {self.record.last}."
+
+
+def look_at(folder: SessionFolder) -> OpenSession:
+    """The state of one session; changes nothing.
+
+    Raises:
+        SessionError: the folder is no session.
+    """
+    if not folder.journal.is_file():
+        raise SessionError(
+            "This is no session folder: it has no journal.",
+            code="session-unknown",
+            where=str(folder.path),
+            fix="Give the folder of a session, or its name when it is an open one.",
+        )
+    record = read_record(folder.journal)
+    if record.closed is not None:
+        return OpenSession(folder, "closed", record)
+    lock = session_lock(folder.path)
+    if not lock.acquire():
+        return OpenSession(folder, "running", record)
+    lock.release()
+    guarded = any(guard_lives(run) for run in runs_of(folder))
+    return OpenSession(folder, "unattended" if guarded else "interrupted", record)
+
+
+def find_open(roots: Iterable[Path] = ()) -> list[OpenSession]:
+    """Sessions that were never closed: those this machine knows of, and those below `roots`."""
+    folders = dict.fromkeys(open_sessions())
+    for root in roots:
+        folders |= {journal.parent.absolute(): None for journal in root.glob("*/journal.jsonl")}
+        if (root / "journal.jsonl").is_file():
+            folders[root.absolute()] = None
+    looked = [look_at(SessionFolder(folder)) for folder in folders]
+    return [session for session in looked if session.state != "closed"]
+
+
+def find_session(named: str) -> SessionFolder:
+    """The session that a person means: a folder, or the name of an open session.
+
+    Raises:
+        SessionError: there is none.
+    """
+    path = Path(named).expanduser().absolute()
+    if (path / "journal.jsonl").is_file():
+        return SessionFolder(path)
+    for folder in open_sessions():
+        if folder.name == named:
+            return SessionFolder(folder)
+    return look_at(SessionFolder(path)).folder
+
+
+@contextmanager
+def adopted(folder: SessionFolder) -> Iterator[Journal]:
+    """Become the launcher of a session that has lost its own: hold its lock and write its journal.
+
+    Raises:
+        SessionError: another launcher holds it.
+    """
+    lock = session_lock(folder.path)
+    if not lock.acquire(holder={"pid": os.getpid()}):
+        raise SessionError(
+            "This session has a launcher, which is still at work.",
+            code="session-busy",
+            where=str(folder.path),
+            fix="Wait for it, or stop the session: openscope stop " + folder.name,
+        )
+    journal = Journal(fallback_folder() / f"recovered-{short_hash(str(folder.path))}.jsonl")
+    try:
+        journal.open(folder.journal)
+        yield journal
+    finally:
+        journal.close()
+        lock.release()
+
+
+def recover(folder: SessionFolder) -> SessionRecord:
+    """Close a session that has lost its launcher; if its acquisition still runs, wait for its end
+    first. Nothing is done to a session that is closed.
+
+    Raises:
+        SessionError: another launcher holds it.
+        OSError: a record cannot be written; it can be recovered again.
+    """
+    if look_at(folder).state == "closed":
+        forget_session(folder.path)
+        return read_record(folder.journal)
+    with adopted(folder) as journal:
+        for run_folder in runs_of(folder):
+            _see_to_the_end(run_folder, journal)
+        record = read_record(folder.journal)
+        if not record.outcome:
+            _judge(folder, journal, record)
+        closing = Closing(
+            folder, journal, "recovery", finish_files=lambda r: _finish_files(folder, journal, r)
+        )
+        record = close_session(closing)
+        discard_runs(folder)
+        forget_session(folder.path)
+        return record
+
+
+def _see_to_the_end(run_folder: Path, journal: Journal) -> None:
+    acquisition = Acquisition.attach(run_folder)
+    pump = RecordPump(acquisition, journal)
+    pump.start()
+    acquisition.wait()
+    pump.join()
+    acquisition.close()
+    wait_for_strays(run_folder.name, journal)
+
+
+def _judge(folder: SessionFolder, journal: Journal, record: SessionRecord) -> None:
+    judgement = _judgement(folder, record)
+    for finding in judgement.findings:
+        journal.record(finding_event("acquisition", finding))
+    code = record.ended.get("exit_code") if record.ended else None
+    journal.record(AcquisitionJudged(judgement.outcome, code, judgement.reason))
+
+
+def _judgement(folder: SessionFolder, record: SessionRecord) -> Judgement:
+    if record.started is None:
+        return Judgement("failed", "The launcher was lost before the acquisition started.")
+    try:
+        engine = get_engine(str(record.opened.get("launcher", "")))
+    except EngineError as error:
+        return Judgement("lost", f"Its engine is not installed here: {error.message}")
+    return judge_end(record.ended, engine, folder.output("stdout"), folder.output("stderr"))
+
+
+def _finish_files(folder: SessionFolder, journal: Journal, record: SessionRecord) -> list[Finding]:
+    """The steps that are left, with nobody there to ask."""
+    findings: list[Finding] = []
+    failure = attempt(lambda: _run_steps(folder, journal, record))
+    if failure is not None:
+        words = f"The steps after the acquisition were not run: {failure.error.message}"
+        findings.append(Finding("warning", "recovery-steps-not-run", words))
+    return findings
+
+
+def _run_steps(folder: SessionFolder, journal: Journal, record: SessionRecord) -> None:
+    processed = folder.metadata / "processed_parameters.json"
+    if not processed.is_file():
+        return
+    parameters = Parameters.model_validate(json.loads(processed.read_bytes()))
+    root = Path(str((record.repository or {}).get("path") or folder.path))
+    rehearsal = bool(record.opened.get("rehearsal"))
+    run_phase("after", parameters, folder, journal, root=root, rehearsal=rehearsal, record=record)

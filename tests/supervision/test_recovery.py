@@ -40,7 +40,6 @@ def launch(file: Path) -> subprocess.Popen[bytes]:
             "run",
             str(file),
             "--yes",
-            *options,
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -30,7 +30,7 @@ _LABEL = 12
 _OUTCOMES = {
     "completed": "Completed",
     "failed": "Failed",
-    "aborted": "Aborted by the operator",
+    "aborted": "Aborted",
     "killed": "Stopped by a limit",
     "lost": "Ended, nobody saw how",
 }

@@ -114,7 +114,7 @@ class Git:
                 environment=self._whole_environment(),
                 timeout_s=timeout_s,
                 expected=expected,
-                on_error_line=on_progress,
+                on_error_line=_percentages(on_progress),
                 input_bytes=None if input_text is None else os.fsencode(input_text),
             )
         except CommandFailed as failure:
@@ -148,6 +148,18 @@ class Git:
             "GIT_CEILING_DIRECTORIES": str(self.folder.parent),
             **self.environment,
         }
+
+
+def _percentages(on_progress: Progress | None) -> Progress | None:
+    """Of all that git says while it works, the progress; the rest is for the error, if any."""
+    if on_progress is None:
+        return None
+
+    def tell(line: str) -> None:
+        if "%" in line:
+            on_progress(line)
+
+    return tell
 
 
 def ssh_environment(folder: Path) -> dict[str, str]:

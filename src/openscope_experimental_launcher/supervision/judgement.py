@@ -48,7 +48,8 @@ def judge_end(
     if stop is not None and stop["limit"]:
         return Judgement("killed", stop["reason"], findings)
     if stop is not None:
-        return Judgement("aborted", f"Stopped by the {stop['by']}: {stop['reason']}.", findings)
+        reason = f"Stopped by the {stop['by']}: {stop['reason'].rstrip('.')}."
+        return Judgement("aborted", reason, findings)
     problems = [finding for finding in findings if finding.level == "error"]
     if problems:
         return Judgement("failed", problems[0].message, findings)

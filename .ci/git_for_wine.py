@@ -1,7 +1,7 @@
 """git.exe under wine, where there is no git for Windows: runs this system's git.
 
 Wine starts a Linux program but gives no handle to wait on, so a shell writes down the outputs and
-the exit code. Paths are translated both ways; standard input is empty.
+the exit code. Paths are translated both ways, in arguments and variables.
 """
 
 import _winapi
@@ -12,6 +12,7 @@ import shlex
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 _DRIVE = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]):[\\/][^\0]*$")
 _ASKS_FOR_A_PATH = {"--show-toplevel", "--git-dir", "--absolute-git-dir", "--git-common-dir"}
@@ -33,29 +34,40 @@ def argument(text: str) -> str:
 
 def main() -> int:
     """Run git with this program's arguments."""
-    with tempfile.TemporaryDirectory() as work:
-        words = shlex.join(["git", *map(argument, sys.argv[1:])])
-        with open(rf"{work}\run", "w", encoding="utf-8", newline="\n") as script:
-            script.write(f"cd {shlex.quote(unix(os.getcwd()))}\n")
-            script.write(f"work={shlex.quote(unix(work))}\n")
-            script.write(f'{words} </dev/null >"$work/out" 2>"$work/err"\n')
-            script.write('echo $? >"$work/code.new"; mv "$work/code.new" "$work/code"\n')
-        shell = f'sh "{unix(work)}/run"'
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "in").write_bytes(sys.stdin.buffer.read())
+        (work / "run").write_bytes(script(unix(folder)).encode())
+        shell = f'sh "{unix(folder)}/run"'
         _winapi.CreateProcess(r"Z:\bin\sh", shell, None, None, False, 0, None, None, None)
-        while not os.path.exists(rf"{work}\code"):
+        while not (work / "code").exists():
             time.sleep(0.005)
-        output = read(rf"{work}\out")
+        output = (work / "out").read_bytes()
         if _ASKS_FOR_A_PATH.intersection(sys.argv):
             output = re.sub(rb"(?m)^/", b"Z:/", output)
         sys.stdout.buffer.write(output)
-        sys.stderr.buffer.write(read(rf"{work}\err"))
-        return int(read(rf"{work}\code"))
+        sys.stderr.buffer.write((work / "err").read_bytes())
+        return int((work / "code").read_text())
 
 
-def read(path: str) -> bytes:
-    """The bytes of a file."""
-    with open(path, "rb") as stream:
-        return stream.read()
+def script(work: str) -> str:
+    """What the shell has to do."""
+    paths = {name: argument(value) for name, value in os.environ.items() if name.startswith("GIT_")}
+    return "\n".join(
+        [
+            f"cd {shlex.quote(unix(str(Path.cwd())))}",
+            f"work={shlex.quote(work)}",
+            *(
+                f"export {name}={shlex.quote(value)}"
+                for name, value in paths.items()
+                if value != os.environ[name]
+            ),
+            shlex.join(["git", *map(argument, sys.argv[1:])])
+            + ' <"$work/in" >"$work/out" 2>"$work/err"',
+            'echo $? >"$work/code.new"; mv "$work/code.new" "$work/code"',
+            "",
+        ]
+    )
 
 
 sys.exit(main())

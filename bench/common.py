@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 OPENSCOPE = [sys.executable, "-m", "openscope_experimental_launcher"]
 _GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
 
@@ -61,6 +63,49 @@ def run_session(file: Path, subject: str) -> tuple[float, float, Path]:
     end = time.monotonic()
     (folder,) = (file.parent / "data").glob(f"{subject}_*")
     return start, end, folder
+
+
+def start_session(file: Path, subject: str, **values: object) -> subprocess.Popen[bytes]:
+    """A launcher that runs a session, with other values than its file's; it is not waited for."""
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in values.items()]
+    return subprocess.Popen(
+        [*OPENSCOPE, "run", str(file), "--yes", "--subject", subject, *settings],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 60, every_s: float = 0.001) -> T:
+    """Wait until something is so, and give it back."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come")
+        time.sleep(every_s)
+    return found
+
+
+def events(session: Path | None, name: str = "") -> list[dict[str, Any]]:
+    """The whole events of a session's journal so far, those of one name or all."""
+    journal = session / "journal.jsonl" if session else None
+    if journal is None or not journal.is_file():
+        return []
+    whole = journal.read_bytes().rpartition(b"\n")[0]
+    found = [json.loads(line) for line in whole.splitlines() if line]
+    return [event for event in found if name in ("", event["name"])]
+
+
+def session_of(file: Path, subject: str) -> Path | None:
+    """The folder of a subject's one session, once it is there."""
+    return next((file.parent / "data").glob(f"{subject}_*"), None)
+
+
+def started(file: Path, subject: str) -> tuple[Path, dict[str, Any]]:
+    """Wait for a session's acquisition; its folder, and the data of `acquisition.started`."""
+    folder = wait_for(lambda: session_of(file, subject))
+    return folder, wait_for(lambda: events(folder, "acquisition.started"))[0]["data"]
 
 
 def interleaved(runs: int, *measures: Callable[[int], float]) -> list[list[float]]:

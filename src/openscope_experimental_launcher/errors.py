@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from traceback import format_exc
 from typing import ClassVar, Literal
 
@@ -155,6 +154,8 @@ class CommandError(LauncherError, RuntimeError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word closest to a mistyped one, or None when none is close."""
+    from difflib import get_close_matches
+
     matches = get_close_matches(word, list(known), n=1, cutoff=0.75)
     return matches[0] if matches else None
 

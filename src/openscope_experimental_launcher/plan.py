@@ -7,7 +7,7 @@ nothing. The session folder is not known yet: a slot stands for it, bound once w
 from __future__ import annotations
 
 import hashlib
-import socket
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
@@ -131,7 +131,7 @@ def make_plan(
         script_checksum=_checksum(source, launch.script),
         limits=parameters.model_dump(include=set(_LIMITS)),
         output_root=output_root(parameters.output_root_folder, rehearsal=rehearsal),
-        rig_id=parameters.rig_id or socket.gethostname(),
+        rig_id=parameters.rig_id or platform.node(),
         parameter_file=loaded.file.absolute() if loaded.file else None,
         rehearsal=rehearsal,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ class TestNotKnownYet:
     def test_an_output_folder_that_is_not_given_is_the_parent(self, load_params: Load) -> None:
         arguments = load_params({"command": ["{output_root_folder}"]}).parameters.command
         assert arguments == [SLOT_ROOT]
-        assert bind(arguments, "/data/m_2025", "m_2025") == ["/data"]
+        assert bind(arguments, "/data/m_2025", "m_2025") == [str(Path("/data"))]
 
     @pytest.mark.parametrize("content", [{}, {"rig_id": ""}, {"rig_id": None}])
     def test_any_other_key_without_a_value_is_an_error(

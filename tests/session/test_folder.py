@@ -94,7 +94,7 @@ def test_output_is_made_safe_to_show() -> None:
 
 def test_a_tail_begins_at_a_line(tmp_path: Path) -> None:
     file = tmp_path / "out"
-    file.write_text("".join(f"line {n}\n" for n in range(1000)))
+    file.write_bytes(b"".join(b"line %d\n" % n for n in range(1000)))
     assert tail(file, 30) == "line 997\nline 998\nline 999\n"
     assert tail(tmp_path / "none") == ""
 

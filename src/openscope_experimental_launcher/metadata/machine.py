@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ def platform_info(rig_id: str | None = None) -> dict[str, Any]:
         `python` (version), `os` (name, release, version), `hardware` (processor, machine),
         `computer_name` and `rig_id`.
     """
-    computer = socket.gethostname()
+    computer = platform.node()
     return {
         "python": platform.python_version(),
         "os": (platform.system(), platform.release(), platform.version()),
@@ -78,7 +77,8 @@ def environment(launcher_version: str, variables: Mapping[str, str]) -> dict[str
         "launcher_version": launcher_version,
         "python": sys.version,
         "executable": sys.executable,
-        "platform": platform.platform(),
+        # Not platform.platform(), which starts a process on Linux.
+        "platform": " ".join((platform.system(), platform.release(), platform.machine())),
         "packages": installed_packages(),
         "acquisition_variables": dict(variables),
     }

@@ -240,14 +240,14 @@ def _not_finished(
 
 @dataclass(frozen=True, slots=True)
 class _Explanation:
-    pattern: re.Pattern[str]
+    pattern: str
     code: str
     message: str
     fix: str
 
 
 def _explain(pattern: str, code: str, message: str, fix: str) -> _Explanation:
-    return _Explanation(re.compile(pattern, re.IGNORECASE), code, message, fix)
+    return _Explanation(pattern, code, message, fix)
 
 
 # The first that matches what git said counts: ssh's reason comes before git's own guess at one.
@@ -325,7 +325,7 @@ _EXPLANATIONS = (
 def _explained(result: CommandResult, command: str, where: str) -> RepositoryError:
     said = result.error_text
     for known in _EXPLANATIONS:
-        if known.pattern.search(said):
+        if re.search(known.pattern, said, re.IGNORECASE):
             last = _last_words(said)
             return RepositoryError(
                 known.message,

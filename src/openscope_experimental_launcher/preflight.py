@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from .engines import Launch
 from .errors import Finding
@@ -113,6 +113,10 @@ def _why_not_carried(argument: str) -> str:
 def check_output(plan: Plan) -> list[Finding]:
     """Whether the session folder can be made, and how much room is there."""
     root = plan.output_root
+    named = plan.parameters.output_root_folder or ""
+    if sys.platform != "win32" and not plan.rehearsal and PureWindowsPath(named).drive:
+        words = "The output folder is on a Windows drive, and this system has none."
+        return [_output_error(words, Path(named), "Choose a folder here, or rehearse.")]
     existing = next((p for p in (root, *root.parents) if p.exists()), None)
     if existing is None:
         return [_output_error("The drive of the output folder is not there.", root, "Connect it.")]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
-from .planned import add_arguments, loaded, shown
+from .planned import ASKED, add_arguments, loaded, shown
 
 __all__ = ["add_arguments", "main"]
 
@@ -30,6 +30,6 @@ def main(args: argparse.Namespace) -> int:
         show_findings([*findings, *error.findings])
         return EXIT_FAILED
     findings += check_plan(plan, allow_dirty=args.allow_dirty)
-    show_plan(shown(plan.as_json(), asked), free_bytes=None, warnings=[])
+    show_plan(shown(plan.as_json(), asked, ASKED), free_bytes=None, warnings=[])
     show_findings(findings)
     return EXIT_FAILED if any(finding.level == "error" for finding in findings) else EXIT_OK

@@ -27,7 +27,8 @@ def main(args: argparse.Namespace) -> int:
 
     experiment, asked = planned.loaded(args)
     plan = experiment.make_plan()
-    shown = planned.shown(plan.as_json(), asked)
+    words = None if args.json else planned.ASKED
+    shown = planned.shown(plan.as_json(), asked, words)
     if args.json:
         sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
         return 0

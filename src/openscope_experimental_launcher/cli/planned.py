@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..base.arguments import add_plan_options, options_from
 from ..errors import Finding
 
+ASKED = "asked at the start"
+
 if TYPE_CHECKING:
     from ..base.experiment import BaseExperiment
 
@@ -43,6 +45,6 @@ def loaded(args: argparse.Namespace) -> tuple[BaseExperiment, list[Finding]]:
     return experiment, asked
 
 
-def shown(plan: dict[str, Any], asked: list[Finding]) -> dict[str, Any]:
-    """A plan for showing: what will be asked for has no value yet."""
-    return plan | {finding.where: None for finding in asked}
+def shown(plan: dict[str, Any], asked: list[Finding], words: str | None) -> dict[str, Any]:
+    """A plan for showing: what will be asked for has no value yet, but `words` in its place."""
+    return plan | {finding.where: words for finding in asked}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from typing import Literal
 from .closing import Closing, close_session
 from .engines import get_engine
 from .errors import EngineError, Finding, SessionError, attempt
+from .locks import ProcessLock
 from .parameters.model import Parameters
 from .session.folder import SessionFolder
 from .session.journal import AcquisitionJudged, Journal, finding_event
@@ -150,9 +151,15 @@ def recover(folder: SessionFolder) -> SessionRecord:
     if look_at(folder).state == "closed":
         forget_session(folder.path)
         return read_record(folder.journal)
-    with adopted(folder) as journal:
+    with adopted(folder) as journal, ExitStack() as held:
         for run_folder in runs_of(folder):
-            _see_to_the_end(run_folder, journal)
+            # Holding the guard's lock, so that none that was ordered can still start.
+            guard_lock = ProcessLock(run_folder / "guard.lock")
+            while True:
+                _see_to_the_end(run_folder, journal)
+                if guard_lock.acquire():
+                    break
+            held.callback(guard_lock.release)
         record = read_record(folder.journal)
         if not record.outcome:
             _judge(folder, journal, record)

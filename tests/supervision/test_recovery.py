@@ -94,12 +94,15 @@ def assert_closed(session: Path) -> dict[str, Any]:
 
 
 def marked(session: Path) -> list[int]:
-    """Living processes of the session's runs."""
+    """Living processes of the session's run. Its name alone does not tell it from the session of
+    another test that began in the same second."""
+    opened = next(e for e in events(session) if e["name"] == "session.opened")
+    run = Path(opened["data"]["run_folder"]).name
     found = []
     for process in psutil.process_iter():
         try:
             cookie = process.environ().get("OPENSCOPE_RUN", "")
-            if cookie.startswith(session.name) and process.status() != "zombie":
+            if cookie == run and process.status() != "zombie":
                 found.append(process.pid)
         except psutil.Error:
             continue

@@ -35,7 +35,7 @@ from openscope_experimental_launcher.jsonl import LineFollower, LineLog
 from openscope_experimental_launcher.locks import ProcessLock, is_held
 from openscope_experimental_launcher.supervision.awake import stay_awake
 from openscope_experimental_launcher.supervision.limits import Limits, Sample, Verdict, judge
-from openscope_experimental_launcher.supervision.spawn import own_session
+from openscope_experimental_launcher.supervision.spawn import COOKIE, own_session
 from openscope_experimental_launcher.supervision.tree import Tree, system_memory_percent
 
 if sys.platform == "win32":
@@ -169,6 +169,9 @@ class Guard:
     def start(self) -> bool:
         """Start the main process. Returns whether it runs; if not, the records say why."""
         try:
+            # A recovery may be closing the session already.
+            if not is_held(self.folder / "launcher.lock"):
+                raise OSError("the launcher was lost before the start")
             if not Path(self.spec["folder"]).is_dir():
                 raise OSError(f"its working folder is not there: {self.spec['folder']}")
             self.outputs = [OutputFile(Path(self.spec[name])) for name in ("stdout", "stderr")]
@@ -441,6 +444,8 @@ def complain(words: str) -> None:
 
 def hand_over(spec: dict[str, Any]) -> None:
     """No launcher is there to close the session: start the recovery that will."""
+    # The recovery is no process of the run, and must not be taken for a stray of it.
+    os.environ.pop(COOKIE, None)
     subprocess.Popen(
         spec["recover"],
         stdin=subprocess.DEVNULL,

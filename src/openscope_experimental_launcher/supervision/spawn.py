@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+COOKIE = "OPENSCOPE_RUN"
+"""Environment variable that marks every process of a run, so that strays can be found."""
+
 GUARD_PROGRAM = Path(__file__).with_name("guard.py")
 
 _waiting: list[subprocess.Popen[bytes]] = []

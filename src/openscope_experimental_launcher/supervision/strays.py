@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from ..errors import Finding
 from ..session.journal import Journal, finding_event
-from .supervisor import COOKIE
+from .spawn import COOKIE
 
 _LOOK_S = 0.25
 

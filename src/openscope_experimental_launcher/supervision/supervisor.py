@@ -26,12 +26,10 @@ from ..locks import ProcessLock, is_held
 from ..session.folder import SessionFolder
 from ..session.state import runs_folder
 from .awake import keep_awake_for
-from .spawn import order_guard
-
-COOKIE = "OPENSCOPE_RUN"
-"""Environment variable that marks every process of a run, so that strays can be found."""
+from .spawn import COOKIE, order_guard
 
 _WAIT_SLICE_S = 0.2
+_LOCK_TRIES = 20
 
 
 class Acquisition:
@@ -59,13 +57,21 @@ class Acquisition:
         self.started_at: datetime | None = None
         self.ended_at: datetime | None = None
         self._launcher_lock = ProcessLock(run_folder / "launcher.lock")
-        self._launcher_lock.acquire()
+        self._hold_on()
         self._records = LineFollower(run_folder / "guard.jsonl")
         self._unread: list[dict[str, Any]] = []
         self._guard: subprocess.Popen[bytes] | None = None
         self._awake: subprocess.Popen[bytes] | None = None
         self._guard_gone = threading.Event()
         self._reading = threading.Lock()
+
+    def _hold_on(self) -> None:
+        """Take the launcher's lock. A guard that looks whether it is held holds it for an instant,
+        so one refusal means nothing; a second launcher goes without it."""
+        for _ in range(_LOCK_TRIES):
+            if self._launcher_lock.acquire():
+                return
+            time.sleep(0.005)
 
     # -- starting and attaching ----------------------------------------------------------------
 

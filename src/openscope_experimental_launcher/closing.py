@@ -20,7 +20,7 @@ from .session.manifest import build_manifest, seal
 from .session.record import SessionRecord, read_record
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Closing:
     """What is to be closed, and by whom.
 

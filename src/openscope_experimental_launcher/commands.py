@@ -9,9 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from .errors import CommandError
 from .masking import mask_arguments, mask_text
@@ -19,8 +18,7 @@ from .masking import mask_arguments, mask_text
 _SHOWN_OUTPUT = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
+class CommandResult(NamedTuple):
     """What a finished helper program left.
 
     Attributes:

@@ -8,9 +8,8 @@ that cannot go on raises them as a `LauncherError`. This module imports nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from traceback import format_exc
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 EXIT_OK, EXIT_FAILED, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 3, 130
 """Exit codes of the command line."""
@@ -18,8 +17,7 @@ EXIT_OK, EXIT_FAILED, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 3, 130
 Level = Literal["ok", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One result of a check.
 
     Attributes:
@@ -166,8 +164,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean '{match}'?" if match else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """What stopped a piece of work.
 
     Attributes:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .engines import Engine, Launch, Source
 from .masking import mask_arguments, mask_text, mask_values
@@ -36,8 +35,7 @@ _LIMITS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One session, resolved.
 
     Attributes:
@@ -127,7 +125,7 @@ def make_plan(
         code=code,
         source=source,
         engine=engine,
-        launch=replace(launch, environment=environment),
+        launch=launch._replace(environment=environment),
         script_checksum=_checksum(source, launch.script),
         limits=parameters.model_dump(include=set(_LIMITS)),
         output_root=output_root(parameters.output_root_folder, rehearsal=rehearsal),
@@ -156,12 +154,11 @@ def bind_launch(launch: Launch, session_folder: Path) -> Launch:
         filled: str = bind(text, str(session_folder), session_folder.name)
         return filled
 
-    return replace(
-        launch,
+    return launch._replace(
         arguments=tuple(bound(text) for text in launch.arguments),
         folder=bound(launch.folder),
         environment={name: bound(value) for name, value in launch.environment.items()},
-        ask=replace(launch.ask, stop_file=bound(launch.ask.stop_file)),
+        ask=launch.ask._replace(stop_file=bound(launch.ask.stop_file)),
     )
 
 

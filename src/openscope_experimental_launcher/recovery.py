@@ -11,9 +11,8 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .closing import Closing, close_session
 from .engines import get_engine
@@ -38,8 +37,7 @@ from .supervision.supervisor import (
 State = Literal["closed", "running", "unattended", "interrupted"]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSession:
+class OpenSession(NamedTuple):
     """What is known of a session that was never closed.
 
     Attributes:

@@ -64,7 +64,7 @@ def test_a_step_that_succeeds(lab: Any) -> None:
     assert event.outcome == "ok"
     assert "GB are free, 0 GB are required" in event.message
     (data,) = recorded(lab)
-    assert (data["phase"], data["index"], data["step"]) == ("after", 0, "disk_space_check")
+    assert (data["phase"], data["position"], data["step"]) == ("after", 0, "disk_space_check")
     assert data["duration_s"] > 0
     assert lab.log("step_after_0_disk_space_check.log").is_file()
 
@@ -455,7 +455,7 @@ def test_a_step_that_has_finished_is_not_run_again(lab: Any) -> None:
     done = finished_steps(fold(read_journal(lab.folder.journal)))
     assert done == {("after", 0)}
     (event,) = run_steps(steps, session, lab.journal, done=done)
-    assert (event.index, event.outcome) == (1, "ok")
+    assert (event.position, event.outcome) == (1, "ok")
     everything = finished_steps(fold(read_journal(lab.folder.journal)))
     assert run_steps(steps, session, lab.journal, done=everything) == []
 

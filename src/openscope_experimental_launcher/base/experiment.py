@@ -9,7 +9,6 @@ import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -467,7 +466,7 @@ class BaseExperiment:
                 fix="Run the setup script by hand and look at what it says.",
             )
         # What was installed just now may be started in another way (mono for a Windows program).
-        self._plan = replace(plan, launch=self.make_plan().launch)
+        self._plan = plan._replace(launch=self.make_plan().launch)
 
     # -- session folder and metadata -----------------------------------------------------------
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import (
     EXIT_BUG,
@@ -42,8 +41,7 @@ OpenDisplay = Callable[["SessionFolder", "Plan", Callable[[str], None]], Display
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """What the person at the terminal asked for, beside the parameters.
 
     Attributes:
@@ -59,7 +57,7 @@ class RunOptions:
         arguments: the command line, for the records.
     """
 
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = {}
     defaults: bool = False
     rehearse: bool = False
     allow_dirty: bool = False
@@ -71,8 +69,7 @@ class RunOptions:
     arguments: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a run ended.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 
 from ..display.live import open_display
 from ..plan import Plan
@@ -14,7 +13,7 @@ from .options import Display, RunOptions
 
 def with_display(options: RunOptions) -> RunOptions:
     """`options` for a run that is watched on standard output."""
-    return replace(options, open_display=_open_display, tell=tell)
+    return options._replace(open_display=_open_display, tell=tell)
 
 
 def _open_display(folder: SessionFolder, plan: Plan, on_note: Callable[[str], None]) -> Display:

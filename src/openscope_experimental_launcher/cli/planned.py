@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +28,7 @@ def loaded(args: argparse.Namespace) -> tuple[BaseExperiment, list[Finding]]:
     from ..base.terminal import tell
     from ..parameters.layers import PROMPT
 
-    options = replace(
-        options_from(args),
+    options = options_from(args)._replace(
         defaults=True,
         interactive=False,
         tell=tell if sys.stdout.isatty() else None,

@@ -14,7 +14,6 @@ import argparse
 import gc
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +78,7 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
         shown.append(plan)
         return _confirm(plan, findings, wait=not yes)
 
-    experiment = BaseExperiment(with_display(replace(options, confirm=confirm)))
+    experiment = BaseExperiment(with_display(options._replace(confirm=confirm)))
     # The imports are over (see cli/__init__.py), and what they made stays: no use looking at it.
     gc.freeze()
     gc.enable()

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..jsonl import LineFollower
 from ..session.folder import SessionFolder
@@ -23,8 +23,7 @@ READ_AT_ONCE = 16384
 _KEPT_WARNINGS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """Lines that came on one stream since the last look.
 
     Attributes:
@@ -40,7 +39,7 @@ class Output:
     skipped_bytes: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class News:
     """What came since the last look, in the order in which it should be told.
 

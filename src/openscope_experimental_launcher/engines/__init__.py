@@ -8,9 +8,8 @@ the guard carries it out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from ..errors import EngineError, Finding, did_you_mean
 
@@ -75,8 +74,7 @@ class FolderSource:
         return [entry.name for entry in sorted(folder.iterdir()) if entry.suffix == path.suffix][:5]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """How the acquisition is asked to end by itself.
 
     Attributes:
@@ -91,8 +89,7 @@ class Ask:
     loses: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """Exactly what will be started.
 
     Attributes:
@@ -105,13 +102,12 @@ class Launch:
 
     arguments: tuple[str, ...]
     folder: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    ask: Ask = field(default_factory=Ask)
+    environment: Mapping[str, str] = {}
+    ask: Ask = Ask()
     script: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How the main process ended, for the diagnosis.
 
     Attributes:

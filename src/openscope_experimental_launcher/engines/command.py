@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -57,8 +56,7 @@ def askable(launch: Launch, parameters: Parameters) -> Launch:
         return launch
     slotted = parameters.stop_file.startswith("\0")  # a slot is an absolute folder
     stop_file = parameters.stop_file if slotted else str(Path(launch.folder, parameters.stop_file))
-    return replace(
-        launch,
+    return launch._replace(
         ask=Ask("stop_file", stop_file=stop_file),
         environment={**launch.environment, "OPENSCOPE_STOP_FILE": stop_file},
     )

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ _DURATION = "OPENSCOPE_REHEARSAL_DURATION_S"
 
 def stand_in(launch: Launch, parameters: Parameters) -> Launch:
     """The launch of the stand-in for `launch`; it plays for `rehearsal_duration_s`."""
-    return replace(
-        launch,
+    return launch._replace(
         arguments=(sys.executable, "-I", "-S", __file__, *launch.arguments),
         folder=os.path.abspath(os.sep),  # noqa: PTH100 - the checkout is not needed
         environment={**launch.environment, _DURATION: str(parameters.rehearsal_duration_s)},

@@ -274,7 +274,7 @@ class _Token(NamedTuple):
     given_before: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class _Level:
     is_object: bool
     wants_key: bool

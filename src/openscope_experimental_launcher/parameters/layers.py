@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -48,8 +48,7 @@ _OFFERED_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One source of parameters.
 
     Attributes:
@@ -65,8 +64,7 @@ class Layer:
     merges: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """The parameters of a session, and where they came from.
 
     Attributes:
@@ -165,7 +163,7 @@ def _file_layer(file: Path | None, raw: bytes | None) -> Layer:
     return Layer(FILE, parse_object(raw, name), name)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class _Merged:
     """Layers put over one another, under the model's spellings."""
 

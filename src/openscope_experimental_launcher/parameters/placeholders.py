@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import Finding, Level, did_you_mean
 from .model import ASKED_FOR, Parameters, canonical
@@ -72,8 +72,7 @@ def show(text: str) -> str:
     return _SLOT.sub(lambda slot: f"{{{slot[1]}}}", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(NamedTuple):
     """What became of the placeholders.
 
     Attributes:
@@ -113,7 +112,7 @@ def expand(values: Mapping[str, Any], place: Callable[[str], str]) -> Expanded:
     return Expanded(expanded, (*expander.findings, *early), frozenset(expander.used))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class _Expander:
     values: Mapping[str, Any]
     place: Callable[[str], str]

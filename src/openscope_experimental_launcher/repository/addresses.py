@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import RepositoryError, did_you_mean
@@ -28,8 +28,7 @@ _FORBIDDEN_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock
 _LONGEST_REF = 250
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryUrl:
+class RepositoryUrl(NamedTuple):
     """An address that git may be given.
 
     Attributes:
@@ -40,11 +39,14 @@ class RepositoryUrl:
         key: equal for two addresses of one repository (`https` and `ssh` of one host are one).
     """
 
-    text: str = field(repr=False)
+    text: str
     public: str
     name: str
     transport: str
     key: tuple[str, str]
+
+    def __repr__(self) -> str:
+        return f"RepositoryUrl({self.public!r})"
 
     @property
     def is_local(self) -> bool:

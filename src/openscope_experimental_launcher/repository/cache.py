@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import RepositoryError
 from ..locks import ProcessLock
@@ -28,8 +29,7 @@ _RENAME_TRIES = 40
 _BROKEN = {"git-failed", "repository-not-found"}
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteRefs:
+class RemoteRefs(NamedTuple):
     """What a server says it has.
 
     Attributes:
@@ -45,7 +45,7 @@ class RemoteRefs:
     head_branch: str = ""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Cache:
     """A bare repository of the launcher's, one for each address.
 

@@ -11,9 +11,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import Finding, RepositoryError
 from ..files import write_atomic, write_json
@@ -34,8 +34,7 @@ _NOW_AT = re.compile(r"HEAD is now at ([0-9a-f]+)")
 _IN_THE_WAY = re.compile(r"would be overwritten by checkout|following untracked working tree")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkout:
+class Checkout(NamedTuple):
     """A repository on the disk, at its commit.
 
     Attributes:
@@ -61,7 +60,7 @@ class Checkout:
     allow_dirty: bool
     remote_asked: bool
     findings: tuple[Finding, ...]
-    git: Git = field(repr=False)
+    git: Git
 
     @property
     def dirty(self) -> bool:
@@ -89,7 +88,7 @@ def prepare(
         return _Preparation(resolved, allow_dirty, on_progress).done()
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class _Preparation:
     resolved: Resolved
     allow_dirty: bool
@@ -137,7 +136,7 @@ class _Preparation:
             self._update_submodules(git)
             self._refuse_lfs_pointers(git)
             publish(new, self.resolved.path)
-        git = replace(git, folder=self.resolved.path)
+        git = git._replace(folder=self.resolved.path)
         return WorkingTree(self.resolved.path, git, "origin", head=commit)
 
     def _moved(self, working: WorkingTree) -> WorkingTree:
@@ -224,7 +223,7 @@ class _Preparation:
         name = self.resolved.ref.removeprefix("refs/tags/")
         tags = [name] if name in self._cache_tags() else []
         self._run(
-            replace(working.git, transports=("file",)),
+            working.git._replace(transports=("file",)),
             "fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--progress",
             "--end-of-options", str(self.resolved.git_dir), self.resolved.commit,
             f"+refs/heads/*:refs/remotes/{working.remote}/*",
@@ -259,7 +258,7 @@ class _Preparation:
         allowed = () if self.resolved.offline else (*network, "file") if local else network
         environment = ssh_environment(git.folder.parent)
         self._run(
-            replace(git, transports=allowed, environment=environment),
+            git._replace(transports=allowed, environment=environment),
             "submodule", "update", "--init", "--recursive", "--checkout", "--progress",
         )  # fmt: skip
         return True

@@ -12,9 +12,9 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ..commands import CommandFailed, CommandResult, run_command
 from ..errors import CommandError, RepositoryError
@@ -53,8 +53,7 @@ _KEPT = re.compile(
 _DROPPED = {"SSH_ASKPASS", "LANGUAGE"}
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How long git may take.
 
     Attributes:
@@ -66,8 +65,7 @@ class Limits:
     transfer_s: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Git:
+class Git(NamedTuple):
     """Git, run in one folder.
 
     Attributes:
@@ -80,8 +78,8 @@ class Git:
 
     folder: Path
     bare: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = {}
+    environment: Mapping[str, str] = {}
     transports: Sequence[str] = TRANSPORTS
 
     def run(
@@ -238,8 +236,7 @@ def _not_finished(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Explanation:
+class _Explanation(NamedTuple):
     pattern: str
     code: str
     message: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import RepositoryError
 from .git import Git
@@ -18,8 +18,7 @@ Tree = Mapping[str, str]
 """The files of a commit: path with `/` -> git's mode of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """What a name means in one repository; each a full hash, or empty.
 
     Attributes:

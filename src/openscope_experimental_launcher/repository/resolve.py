@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import Finding, RepositoryError
 from .addresses import RepositoryUrl, is_full_hash, may_be_hash, validate_ref
@@ -20,8 +20,7 @@ _ABBREVIATION = 7  # digits to which git itself shortens hashes
 _UNREACHED = {"repository-unreachable", "git-timeout", "repository-tls", "repository-no-access"}
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """The commit that was asked for, and where its objects are.
 
     Attributes:
@@ -53,9 +52,9 @@ class Resolved:
     branch_moved: bool
     offline: bool
     notes: tuple[Finding, ...] = ()
-    working: WorkingTree | None = field(default=None, repr=False)
-    tree: Tree | None = field(default=None, repr=False)
-    limits: Limits = field(default_factory=Limits, repr=False)
+    working: WorkingTree | None = None
+    tree: Tree | None = None
+    limits: Limits = Limits()
 
     @property
     def at_commit(self) -> bool:
@@ -117,7 +116,7 @@ def resolve(
         return _Resolution(address, ref, path, offline, cache, working, limits).resolved()
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class _Resolution:
     """One question, and the places where it can be answered."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ..errors import Finding, RepositoryError
 from .addresses import RepositoryUrl, same_repository
@@ -19,8 +19,7 @@ _READ_SETTINGS = r"^(remote\..*\.url|core\.hookspath|filter\..*\.(clean|smudge|p
 _LFS_FILTER = re.compile(r"git-lfs (clean|smudge|filter-process)( --skip)?( -- %f)?")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkingTree:
+class WorkingTree(NamedTuple):
     """What git says of a checkout.
 
     Attributes:
@@ -65,8 +64,7 @@ class WorkingTree:
                 found[_sort_of_change(kind, fields)].append(fields[-1])
             elif kind in found:
                 found[kind].append(rest)
-        return replace(
-            self,
+        return self._replace(
             head=head,
             branch=branch,
             edited=tuple(found["1"] + found["u"]),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import SessionError
 
@@ -18,8 +18,7 @@ NAME_PATTERN = re.compile(
 _CLAIM_TRIES = 120
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFolder:
+class SessionFolder(NamedTuple):
     """Where the files of one session lie.
 
     Attributes:

@@ -21,7 +21,8 @@ from ..jsonl import LineLog, read_lines
 JOURNAL_VERSION = 1
 
 
-@dataclass(frozen=True)
+# Not frozen, and without what nobody asks of them: each generated method delays every session.
+@dataclass(repr=False, eq=False)
 class Event:
     """A fact about a session. Subclasses name the fact in the past tense.
 
@@ -34,7 +35,7 @@ class Event:
     milestone: ClassVar[bool] = True
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class SessionOpened(Event):
     """The folder was claimed. Everything recovery needs to know is here."""
 
@@ -54,7 +55,7 @@ class SessionOpened(Event):
     journal_version: int = JOURNAL_VERSION
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class StageEntered(Event):
     """The session went on to its next stage."""
 
@@ -63,7 +64,7 @@ class StageEntered(Event):
     stage: str
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class FindingReported(Event):
     """A check, a diagnosis or a step reported a warning or an error."""
 
@@ -84,7 +85,7 @@ def finding_event(stage: str, finding: Finding) -> FindingReported:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class RepositoryReady(Event):
     """The experiment's code lies at its commit."""
 
@@ -97,13 +98,13 @@ class RepositoryReady(Event):
     untracked: int
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class StepFinished(Event):
     """A step before or after the acquisition ended; one that is tried again ends again."""
 
     name: ClassVar[str] = "step.finished"
     phase: str
-    index: int
+    position: int
     step: str
     outcome: str
     message: str
@@ -112,7 +113,7 @@ class StepFinished(Event):
     last_lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class AcquisitionJudged(Event):
     """What the end of the acquisition means."""
 
@@ -123,7 +124,7 @@ class AcquisitionJudged(Event):
     attempt: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class NoteAdded(Event):
     """A person said something."""
 
@@ -132,7 +133,7 @@ class NoteAdded(Event):
     by: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class ManifestSealed(Event):
     """The manifest was written; the files it lists change no more."""
 
@@ -142,7 +143,7 @@ class ManifestSealed(Event):
     size_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class SessionClosed(Event):
     """The session is over and its records are complete. The last event of a journal."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from .journal import read_journal
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class SessionRecord:
     """The state of a session as far as its journal goes.
 

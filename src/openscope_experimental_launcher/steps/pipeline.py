@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,13 +46,12 @@ FILE_FUNCTIONS: Mapping[Phase, str] = {
 _OF_FUNCTION = ("function", "function_args")
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
+class PlannedStep(NamedTuple):
     """One entry of a pipeline.
 
     Attributes:
         phase: `before` or `after` the acquisition.
-        index: its place in the pipeline, from 0.
+        position: its place in the pipeline, from 0.
         name: what people call it: the step's name, the module's or the file's path.
         kind: an installed `step`, an installed older `module`, or a `script` of the repository.
         parameters: its own parameters, which lie over the parameter file's.
@@ -64,7 +62,7 @@ class PlannedStep:
     """
 
     phase: Phase
-    index: int
+    position: int
     name: str
     kind: Kind
     parameters: Mapping[str, Any]
@@ -76,7 +74,7 @@ class PlannedStep:
     @property
     def where(self) -> str:
         """Its place in the parameter file."""
-        return f"{PIPELINES[self.phase]}[{self.index}]"
+        return f"{PIPELINES[self.phase]}[{self.position}]"
 
 
 def _check_arguments(value: Any) -> Any:
@@ -221,7 +219,7 @@ def _inside(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _planned(phase: Phase, index: int, entry: _Entry, timeout_s: float) -> PlannedStep | Finding:
     step = PlannedStep(
         phase=phase,
-        index=index,
+        position=index,
         name=entry.module_path,
         kind="module" if "." in entry.module_path else "step",
         parameters=entry.module_parameters,
@@ -236,7 +234,7 @@ def _planned(phase: Phase, index: int, entry: _Entry, timeout_s: float) -> Plann
     path = PureWindowsPath(entry.module_path)  # which knows both separators
     if path.anchor or ".." in path.parts:
         return _outside(step)
-    return replace(step, kind="script", name=path.as_posix(), parameters=own)
+    return step._replace(kind="script", name=path.as_posix(), parameters=own)
 
 
 def _outside(step: PlannedStep) -> Finding:
@@ -268,7 +266,7 @@ def _located(error: ValidationError, place: Callable[[str], str]) -> Iterator[Fi
         prefix = place(key)
         given = finding.where if fault["type"] != "missing" else join_path(fault["loc"])
         where = f"{prefix}.{given}" if prefix else given
-        yield replace(finding, where=where, code="step-parameter-invalid")
+        yield finding._replace(where=where, code="step-parameter-invalid")
 
 
 def _unknown_keys(

@@ -16,9 +16,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..engines.python import CHILD_ENVIRONMENT
 from ..errors import StepError
@@ -62,8 +61,7 @@ _NEW_FILE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StepSession:
+class StepSession(NamedTuple):
     """The session that steps belong to.
 
     Attributes:
@@ -86,8 +84,7 @@ class StepSession:
         return bind(value, str(self.folder.path), self.folder.name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(NamedTuple):
     """How the process of a step ended, and what it left."""
 
     outcome: StepOutcome
@@ -96,8 +93,7 @@ class _Ended:
     last_lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(NamedTuple):
     """A step made ready to be run."""
 
     program: str
@@ -107,9 +103,11 @@ class _Job:
 
 
 def finished_steps(record: SessionRecord) -> frozenset[tuple[Phase, int]]:
-    """The steps that a journal says need not be run again: (phase, index)."""
+    """The steps that a journal says need not be run again: (phase, position)."""
     return frozenset(
-        (step["phase"], int(step["index"])) for step in record.steps if step["outcome"] != "pending"
+        (step["phase"], int(step["position"]))
+        for step in record.steps
+        if step["outcome"] != "pending"
     )
 
 
@@ -145,7 +143,7 @@ def run_steps(
     events: list[StepFinished] = []
     aborted = ""
     for step in steps:
-        if (step.phase, step.index) in done:
+        if (step.phase, step.position) in done:
             continue
         choice: Choice = "retry"
         while choice == "retry":
@@ -208,7 +206,7 @@ def _run(
 def _event(step: PlannedStep, ended: _Ended, duration_s: float) -> StepFinished:
     return StepFinished(
         step.phase,
-        step.index,
+        step.position,
         step.name,
         ended.outcome,
         mask_text(ended.message),
@@ -270,7 +268,7 @@ def _new_log(folder: SessionFolder, step: PlannedStep) -> Path:
     """A new file for the step's output. A later attempt gets a number; a planted link is a name
     that is taken, never followed."""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in step.name)[-_LONGEST_NAME:]
-    stem = f"step_{step.phase}_{step.index}_{safe}"
+    stem = f"step_{step.phase}_{step.position}_{safe}"
     attempt = 1
     while True:
         log = folder.logs / (f"{stem}.log" if attempt == 1 else f"{stem}_{attempt}.log")
@@ -296,7 +294,7 @@ def _carry_out(step: PlannedStep, session: StepSession, job: _Job, log: Path | N
         result_file = request_file.with_name("result.json")
         ended = stopped or _judge(result_file, process.returncode)
     lines = tail(log, _LAST_BYTES).splitlines()[-_LAST_LINES:] if log else []
-    return replace(ended, message=_one_line(ended.message), last_lines=tuple(lines))
+    return ended._replace(message=_one_line(ended.message), last_lines=tuple(lines))
 
 
 def _write_request(folder: Path, request: Mapping[str, Any]) -> Path:

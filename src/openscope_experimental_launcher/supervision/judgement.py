@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..engines import Ended, Engine
 from ..errors import Finding
@@ -14,8 +13,7 @@ from ..errors import Finding
 OutcomeName = Literal["completed", "failed", "aborted", "killed", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What the end of an acquisition means.
 
     Attributes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import Finding
 from ...masking import mask_text
@@ -31,8 +31,7 @@ _DOTNET_CRASH = 0xE0434352
 _RESTORE_FAILED = (255, 0xFFFFFFFF)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cause:
+class _Cause(NamedTuple):
     code: str
     pattern: re.Pattern[str]
     meaning: str

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import EngineError, Finding, did_you_mean
 from ...parameters.placeholders import SLOT_FOLDER, SLOT_ROOT, show
@@ -36,8 +35,7 @@ _OTHER_MODES = ("--package-manager", "--export-package", "--gallery", "--reload-
 _SLOT_MARK = "\0"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLine:
+class CommandLine(NamedTuple):
     """What goes on the command line after the workflow.
 
     Attributes:
@@ -297,7 +295,7 @@ def with_session_folder(line: CommandLine, workflow: Workflow, session_folder: s
         found = workflow.by_name.get(name)
         if found and found.settable:
             properties = {name: session_folder, **line.properties}
-            return replace(line, properties=properties)
+            return line._replace(properties=properties)
     return line
 
 

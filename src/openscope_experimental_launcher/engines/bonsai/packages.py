@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import EngineError, Finding
 from .xmltree import Element, parse_xml
@@ -23,8 +23,7 @@ _VERSION = re.compile(r"(\d+(?:\.\d+){0,3})(?:-([\w.-]+))?(?:\+.*)?")
 VersionKey = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]
 
 
-@dataclass(frozen=True)
-class BonsaiConfig:
+class BonsaiConfig(NamedTuple):
     """What a `Bonsai.config` asks for.
 
     Attributes:

@@ -63,7 +63,7 @@ class _DotNetError(Exception):
         super().__init__(f"{kind}: {message}")
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class _Options:
     workflow: str | None = None
     switches: set[str] = field(default_factory=set)

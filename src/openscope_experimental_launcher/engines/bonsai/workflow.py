@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from .values import Hint, hint_of
 from .xmltree import Element, XmlDocument, XmlError, parse_xml
@@ -29,8 +30,7 @@ _FILE_MEMBERS = ("FileName", "Path")
 _SUBJECT_USERS = ("SubscribeSubject", "MulticastSubject")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One place in the workflow that a settable property sets.
 
     Attributes:
@@ -46,8 +46,7 @@ class Target:
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
+class Property(NamedTuple):
     """What `-p:Name=Value` may set.
 
     Attributes:
@@ -77,8 +76,7 @@ class Property:
         return bool(self.targets) and not self.duplicated
 
 
-@dataclass(frozen=True, slots=True)
-class Include:
+class Include(NamedTuple):
     """A workflow that this one includes.
 
     Attributes:
@@ -92,8 +90,7 @@ class Include:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sink:
+class Sink(NamedTuple):
     """A node that writes a file.
 
     Attributes:
@@ -122,8 +119,7 @@ class Sink:
         def text(member: str, stored: str) -> str:
             return assigned.get((self.address, member), stored)
 
-        return replace(
-            self,
+        return self._replace(
             path=text(self.member, self.path),
             overwrite=text("Overwrite", str(self.overwrite)).strip().lower() == "true",
             append=text("Append", str(self.append)).strip().lower() == "true",
@@ -131,8 +127,7 @@ class Sink:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NodeType:
+class NodeType(NamedTuple):
     """A .NET type that the workflow uses, with the assembly that defines it."""
 
     name: str
@@ -312,7 +307,7 @@ def _externalized(node: Element) -> Iterator[tuple[str, str]]:
 def _mark_duplicates(properties: list[Property]) -> Iterator[Property]:
     counts = Counter(found.name for found in properties)
     for found in properties:
-        yield replace(found, duplicated=True) if counts[found.name] > 1 else found
+        yield found._replace(duplicated=True) if counts[found.name] > 1 else found
 
 
 def _kind(node: Element) -> str:

@@ -14,7 +14,7 @@ from .parameters.placeholders import SLOT_FOLDER
 from .plan import Plan
 from .session.folder import session_name
 from .session.state import locks_folder, runs_folder
-from .supervision.supervisor import live_runs
+from .supervision.strays import live_runs
 
 _LONGEST_PATH_WINDOWS = 260
 _LONGEST_NAME_BYTES = 255
@@ -117,7 +117,11 @@ def check_output(plan: Plan) -> list[Finding]:
     if sys.platform != "win32" and not plan.rehearsal and PureWindowsPath(named).drive:
         words = "The output folder is on a Windows drive, and this system has none."
         return [_output_error(words, Path(named), "Choose a folder here, or rehearse.")]
-    existing = next((p for p in (root, *root.parents) if p.exists()), None)
+    try:
+        existing = next((p for p in (root, *root.parents) if p.exists()), None)
+    except OSError as error:  # a name that is too long, a loop of links
+        words = f"The output folder cannot be used: {error.strerror}."
+        return [_output_error(words, root, "Choose another folder.")]
     if existing is None:
         return [_output_error("The drive of the output folder is not there.", root, "Connect it.")]
     if not existing.is_dir():

@@ -213,20 +213,17 @@ class BaseExperiment:
         with alone(plan):
             self._enter("repository")
             self._prepare_code(plan)
-            self._enter("session folder")
-            self._open_session()
             self._hold_session(plan)
 
     def _hold_session(self, plan: Plan) -> None:
-        """Everything from the opened folder to its closing, which nothing may skip."""
-        self._show(plan)
+        """Everything from the new folder to its closing, which nothing may skip."""
         failure: Failure | None = None
         try:
             failure = attempt(self._acquire)
         except KeyboardInterrupt:
             self._judge(Judgement("aborted", "Interrupted before the acquisition started."))
         try:
-            if failure is not None:
+            if failure is not None and self._folder is not None:
                 self._fail(failure)
             if self.start_time is not None:
                 self._post_process()
@@ -238,6 +235,9 @@ class BaseExperiment:
             raise failure.error
 
     def _acquire(self) -> None:
+        self._enter("session folder")
+        self._open_session()
+        self._show(self._require_plan())
         self._run_steps("before")
         self._enter("acquisition")
         self.start_bonsai()
@@ -578,13 +578,17 @@ class BaseExperiment:
 
     def _show(self, plan: Plan) -> None:
         """Open the display. One that cannot be opened is no reason not to run the session."""
-        if self.options.open_display is None or self._folder is None:
+        open_display, folder = self.options.open_display, self._folder
+        if open_display is None or folder is None:
             return
-        display = self.options.open_display(self._folder, plan, self.add_note)
-        failure = attempt(display.start)
-        if failure is None:
+
+        def show() -> None:
+            display = open_display(folder, plan, self.add_note)
+            display.start()
             self._display = display
-        else:
+
+        failure = attempt(show)
+        if failure is not None:
             _log.warning("No display: %s", failure.error.render())
 
     def add_note(self, text: str) -> None:
@@ -612,7 +616,7 @@ class BaseExperiment:
         self.bonsai_process = acquisition = Acquisition.start(
             self._run_folder, spec, variables, self.hJob
         )
-        self.start_time = acquisition.started_at
+        self.start_time = acquisition.started_at or datetime.now().astimezone()
         _log.info("The acquisition runs as process %d.", acquisition.pid)
         pump = RecordPump(acquisition, self._journal)
         pump.start()
@@ -786,10 +790,23 @@ class BaseExperiment:
 
         self._closing, self._interrupts = True, 0
         closing = Closing(self._folder, self._journal, "launcher", finish_files=self._finish_files)
-        close_session(closing)
-        if self._journal.failure is None:
-            discard_runs(self._folder)
+        try:
+            if self._journal.failure is not None:
+                raise self._journal.failure
+            close_session(closing)
+        except OSError as error:
+            raise self._left_open(self._folder, error) from error
+        discard_runs(self._folder)
         forget_session(self._folder.path)
+
+    def _left_open(self, folder: SessionFolder, error: OSError) -> SessionError:
+        kept = self._journal.fallback if self._journal.failure else runs_folder()
+        return SessionError(
+            f"The session's records cannot be written to its folder: {error.strerror or error}.",
+            code="session-left-open",
+            where=f"{folder.path}; the last records are in {kept}",
+            fix=f"Bring its disk back, or make room on it; then: openscope recover {folder.path}",
+        )
 
     def _finish_files(self, record: SessionRecord) -> list[Finding]:
         self._run_steps("after", record)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -243,11 +244,16 @@ class Journal:
             if self.failure is not None:
                 raise
             self.failure = error
-            self._log = self._fall_back()
+            self._log = self._fall_back(self._log)
             self._log.append(record, sync=sync)
 
-    def _fall_back(self) -> LineLog:
+    def _fall_back(self, lost: LineLog) -> LineLog:
         self.fallback.parent.mkdir(parents=True, exist_ok=True)
+        if not lost.in_place():
+            # Its folder was deleted: what was acknowledged can still be read through the old file.
+            with suppress(OSError):
+                self.fallback.write_bytes(lost.written())
+        lost.close()
         return LineLog(self.fallback)
 
     def keep_unplaced(self) -> Path | None:

@@ -6,12 +6,14 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 
 
 def main() -> None:
     """Entry point of the console command."""
     # Importing makes many objects and no garbage: looking for some costs a tenth of the start.
     gc.disable()
+    _speak_any_language()
     from .app import run_command_line
 
     code = run_command_line()
@@ -21,3 +23,14 @@ def main() -> None:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def _speak_any_language() -> None:
+    """Start again in Python's UTF-8 mode where a locale (C, latin-1) has another encoding for
+    names of files and arguments; and never fail for a sign that a terminal does not have."""
+    if sys.getfilesystemencoding() != "utf-8":
+        again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, again)  # noqa: S606 - the same command line, byte for byte
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(errors="replace")

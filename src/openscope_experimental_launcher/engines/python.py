@@ -20,6 +20,7 @@ CHILD_ENVIRONMENT = {
     # code must not change the checkout.
     "PYTHONUNBUFFERED": "1",
     "PYTHONUTF8": "1",
+    "PYTHONIOENCODING": "utf-8",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 _DIAGNOSIS_BYTES = 65536

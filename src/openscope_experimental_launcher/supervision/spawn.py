@@ -63,7 +63,7 @@ def order_guard(
 
 def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(GUARD_PROGRAM)],
+        [sys.executable, "-I", "-S", "-X", "utf8", str(GUARD_PROGRAM)],
         cwd=Path(sys.executable).anchor,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

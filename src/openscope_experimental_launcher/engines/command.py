@@ -97,6 +97,24 @@ def check_program(program: str, key: str, source: Source) -> Finding:
     foreign = _why_foreign(path)
     if foreign:
         return _unusable(foreign, where, "Use a program made for this system.")
+    if sys.platform != "win32":
+        return _check_start(path, where)
+    return Finding("ok", "program-found", f"{path.name} is there.", where)
+
+
+def _check_start(path: Path, where: str) -> Finding:
+    """Whether a POSIX system knows what executes a file: itself, or what its first line names."""
+    with path.open("rb") as stream:
+        start = stream.read(256)
+    if start[:2] == b"#!":
+        named = start[2:].split(b"\n")[0].split()
+        interpreter = Path(os.fsdecode(named[0])) if named else Path()
+        if not interpreter.is_file():
+            words = f"The script's interpreter is not there: {interpreter}."
+            return _unusable(words, where, "Install it, or correct the script's first line.")
+    elif sys.platform == "linux" and start[:4] != b"\x7fELF":
+        words = "The file is no program, and no script that names its interpreter."
+        return _unusable(words, where, "Begin the script with its interpreter, as in #!/bin/sh.")
     return Finding("ok", "program-found", f"{path.name} is there.", where)
 
 

@@ -189,7 +189,8 @@ def _judge(folder: SessionFolder, journal: Journal, record: SessionRecord) -> No
 
 
 def _judgement(folder: SessionFolder, record: SessionRecord) -> Judgement:
-    if record.started is None:
+    unguarded = any(finding["code"] == "acquisition-unguarded" for finding in record.findings)
+    if record.started is None and not unguarded:
         return Judgement("failed", "The launcher was lost before the acquisition started.")
     try:
         engine = get_engine(str(record.opened.get("launcher", "")))

@@ -32,7 +32,8 @@ def main(args: argparse.Namespace) -> int:
     from ..base.interrupts import deliberate_end
     from ..display.live import open_display
     from ..recovery import find_session, look_at, recover
-    from ..supervision.supervisor import request_from_guard, runs_of
+    from ..supervision.strays import end_run
+    from ..supervision.supervisor import runs_of
 
     folder = find_session(args.session)
     session = look_at(folder)
@@ -43,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
 
     def stop(reason: str) -> bool:
         for run in runs_of(folder):
-            request_from_guard(run, "stop", "operator", reason)
+            end_run(run, reason, by_force=False)
         return True
 
     display.start()

@@ -27,10 +27,11 @@ def main(args: argparse.Namespace) -> int:
     """Carry it out."""
     from ..recovery import find_session
     from ..session.record import read_record
-    from ..supervision.supervisor import guard_lives, request_from_guard, runs_of
+    from ..supervision.strays import end_run, run_lives
+    from ..supervision.supervisor import runs_of
 
     folder = find_session(args.session)
-    runs = [run for run in runs_of(folder) if guard_lives(run)]
+    runs = [run for run in runs_of(folder) if run_lives(run)]
     if not runs:
         raise SessionError(
             "No acquisition of this session is running on this machine.",
@@ -39,9 +40,9 @@ def main(args: argparse.Namespace) -> int:
             fix=f"If it was never closed: openscope recover {folder.path}",
         )
     for run in runs:
-        request_from_guard(run, "kill" if args.now else "stop", "operator", args.reason)
+        end_run(run, args.reason, by_force=args.now)
     sys.stdout.write(f"Stopping {folder.name} …\n")
-    while any(guard_lives(run) for run in runs):
+    while any(run_lives(run) for run in runs):
         time.sleep(0.1)
     deadline = time.monotonic() + 30
     while read_record(folder.journal).closed is None and time.monotonic() < deadline:

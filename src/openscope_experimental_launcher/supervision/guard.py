@@ -19,6 +19,7 @@ The run folder is its only contact with the world:
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -40,7 +41,12 @@ from openscope_experimental_launcher.supervision.tree import Tree, system_memory
 
 if sys.platform == "win32":
     from openscope_experimental_launcher.supervision.tree_windows import open_output
+
+    def wake_on_change(_: Path) -> bool:
+        """Windows tells of changes only through threads; the guard looks often instead."""
+        return False
 else:
+    from openscope_experimental_launcher.supervision.wakeup import wake_on_change
 
     def open_output(path: Path) -> int:
         """A new file for the child's output, to which everybody appends."""
@@ -48,6 +54,7 @@ else:
 
 
 POLL_S = 0.05
+QUIET_S = 1.0
 MEASURE_S = 0.2
 SLOW_S = 1.0
 LAUNCHER_GRACE_S = 2.0
@@ -150,7 +157,6 @@ class Guard:
         self.outputs: list[OutputFile] = []
         self.history: deque[Sample] = deque(maxlen=HISTORY_S)
         self._control = LineFollower(folder / "control.jsonl")
-        self._control_size = 0
         self._said: set[tuple[str, str]] = set()
         self._terminated_by_system = False
 
@@ -198,6 +204,8 @@ class Guard:
     def watch(self) -> None:
         """Watch until the main process has ended by itself or was made to."""
         measure_at = slow_at = sample_at = self._began
+        # Where requests wake the guard, a quiet acquisition is looked at only to be measured.
+        quiet_poll_s = MEASURE_S if wake_on_change(self.folder) else POLL_S
         while True:
             self.tree.reap()
             if self.tree.status is not None:
@@ -218,7 +226,8 @@ class Guard:
                     self._record_sample(sample)
             if self._escalate(now):
                 return
-            self.tree.wait(min(POLL_S, max(self._next_deadline(now) - now, 0.0)))
+            poll_s = quiet_poll_s if now - self._last_output > QUIET_S else POLL_S
+            self.tree.wait(min(poll_s, max(self._next_deadline(now) - now, 0.0)))
 
     def _look_at_output(self, now: float) -> None:
         for output in self.outputs:
@@ -229,13 +238,6 @@ class Guard:
         if self._terminated_by_system:
             self._terminated_by_system = False
             self._request_stop("system", "the guard was told to end (log-off or shutdown)", now)
-        try:
-            size = os.stat(self._control.path).st_size  # noqa: PTH116 - 20 times a second
-        except FileNotFoundError:
-            return
-        if size == self._control_size:
-            return
-        self._control_size = size
         for request in self._control.new_records():
             by, reason = str(request.get("by", "")), str(request.get("reason", ""))
             if request.get("request") == "stop":
@@ -372,7 +374,7 @@ class Guard:
 
     def _next_deadline(self, now: float) -> float:
         deadlines = (self._terminate_at, self._kill_at)
-        return min((at for at in deadlines if at is not None), default=now + POLL_S)
+        return min((at for at in deadlines if at is not None), default=math.inf)
 
     # -- end -----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ one that finds it later go the same way.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -28,7 +29,8 @@ from ..session.state import runs_folder
 from .awake import keep_awake_for
 from .spawn import COOKIE, order_guard
 
-_WAIT_SLICE_S = 0.2
+_WAIT_SLICE_S = 0.2 if sys.platform == "win32" else 1.0
+"""Windows handles Ctrl-C only between two waits."""
 _LOCK_TRIES = 20
 
 
@@ -122,7 +124,9 @@ class Acquisition:
         marked = {**environment, COOKIE: self.run_folder.name}
         self._guard, started = order_guard(self.run_folder, marked, job)
         self._read()
-        if not started:
+        # A guard that was killed before its answer may have started the acquisition: then it is
+        # one whose guard was lost, never one that was not started.
+        if not started and not self.pid and self._guard.wait() >= 0:
             raise self._not_started()
         self._awake = keep_awake_for(self._guard.pid)
 
@@ -173,10 +177,9 @@ class Acquisition:
         Raises:
             subprocess.TimeoutExpired: it still runs.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        # In slices, so that Ctrl-C is handled on every system while waiting.
-        while not self._guard_gone.wait(_WAIT_SLICE_S):
-            if deadline is not None and time.monotonic() >= deadline:
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._guard_gone.wait(min(_WAIT_SLICE_S, deadline - time.monotonic())):
+            if time.monotonic() >= deadline:
                 raise subprocess.TimeoutExpired(str(self.run_folder.name), timeout or 0.0)
         self._read()
         if self._guard is not None:
@@ -237,7 +240,7 @@ def runs_of(session: SessionFolder) -> list[Path]:
     found = [
         spec_file.parent
         for spec_file in runs_folder().glob("*/spec.json")
-        if _read_spec(spec_file).get("session_folder") == str(session.path)
+        if read_spec(spec_file).get("session_folder") == str(session.path)
     ]
     return sorted(found, key=lambda folder: (folder / "spec.json").stat().st_mtime)
 
@@ -311,17 +314,8 @@ def guard_spec(
     }
 
 
-def live_runs(runs_folder: Path) -> list[dict[str, Any]]:
-    """The specs of the runs whose guards live at this moment on this machine, each with its
-    `run_folder`."""
-    found = []
-    for spec_file in runs_folder.glob("*/spec.json"):
-        if guard_lives(spec_file.parent):
-            found.append({**_read_spec(spec_file), "run_folder": str(spec_file.parent)})
-    return found
-
-
-def _read_spec(spec_file: Path) -> dict[str, Any]:
+def read_spec(spec_file: Path) -> dict[str, Any]:
+    """What a guard was told of its run; empty when it cannot be read."""
     try:
         spec = json.loads(spec_file.read_text("utf-8"))
     except (OSError, ValueError):

@@ -89,6 +89,7 @@ class Tree:
         self.pid = 0
         self.start_time = ""
         self.status: int | None = None
+        self._guard = _Member(os.getpid())
         self._members: dict[int, _Member] = {}
         self._threads_checked = 0.0
         self._wakeup = Wakeup()
@@ -140,14 +141,9 @@ class Tree:
     def measure(self) -> tuple[float, float, int, bool]:
         """Memory in MB, processor seconds so far, number of processes, and whether the main
         process is stopped (SIGSTOP, a debugger)."""
-        self._refresh()
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         ticks, pages, frozen = 0, 0, False
-        for pid, member in list(self._members.items()):
-            fields = member.stat()
-            if fields is None:
-                self._forget(pid)
-                continue
+        for pid, fields in self._present().items():
             ticks += sum(map(int, fields[11:15]))
             pages += int(fields[21])
             frozen = frozen or (pid == self.pid and fields[0] in (b"T", b"t"))
@@ -207,27 +203,32 @@ class Tree:
                     pending.append(child)
                     yield child
 
-    def _refresh(self) -> None:
-        """Bring the known members up to date, through cached handles where possible."""
+    def _present(self) -> dict[int, list[bytes]]:
+        """What `stat` says of every living member, through cached handles where possible."""
         now = time.monotonic()
         of_all_threads = now - self._threads_checked >= _THREADS_EVERY_S
         if of_all_threads:
             self._threads_checked = now
-        pending = _children_now(os.getpid())
-        reached: set[int] = set()
+        pending = self._guard.children(of_all_threads=of_all_threads)
+        present: dict[int, list[bytes]] = {}
         while pending:
             pid = pending.pop()
-            if pid in reached:
-                continue
-            reached.add(pid)
             member = self._members.get(pid)
-            if member is None or member.stat() is None:
+            fields = member.stat() if member is not None else None
+            if fields is None:
                 member = self._remember(pid)
-            if member is not None:
+                fields = member.stat() if member is not None else None
+            if member is not None and fields is not None and pid not in present:
+                present[pid] = fields
                 pending += member.children(of_all_threads=of_all_threads)
-        if of_all_threads:
-            for pid in self._members.keys() - reached:
+        for pid in self._members.keys() - present.keys():
+            # What another thread started is reached only by a look at all threads.
+            fields = None if of_all_threads else self._members[pid].stat()
+            if fields is None:
                 self._forget(pid)
+            else:
+                present[pid] = fields
+        return present
 
     def _remember(self, pid: int) -> _Member | None:
         self._forget(pid)

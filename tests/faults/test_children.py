@@ -1,0 +1,155 @@
+"""Acquisitions that hang, flood, fork without end, or print what no terminal should see."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.running import Running, is_gone, peak_mb, wait_for
+
+Begin = Callable[..., Running]
+Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
+Experiment = Callable[..., Path]
+
+
+# -- 15: silent or hung ----------------------------------------------------------------------------
+
+HUNG = """
+import signal, sys, time
+def end(*_): print("asked", flush=True); sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep({seconds})
+"""
+
+
+def test_a_hang_is_told_and_nothing_done_by_default(begin: Begin) -> None:
+    session = begin(HUNG.format(seconds=3), hang_timeout_s=1)
+    assert session.closed()["outcome"] == "completed"
+    (warned,) = session.events("acquisition.warned")
+    assert warned["about"] == "hang_timeout_s" and "No output" in warned["message"]
+    assert "No output" in (session.data.parent / "launcher.txt").read_text("utf-8")
+
+
+def test_a_hang_is_stopped_where_the_policy_says_so(begin: Begin) -> None:
+    session = begin(HUNG.format(seconds=60), hang_timeout_s=1, on_hang="stop")
+    closed = session.closed()
+    assert closed["outcome"] == "killed" and "No output" in closed["reason"]
+    assert session.output() == "ready\nasked\n"
+    assert session.event("acquisition.stop_requested")["limit"] == "hang_timeout_s"
+
+
+def test_what_prints_now_and_then_does_not_hang(begin: Begin) -> None:
+    script = "import time\nfor n in range(8): print(n, flush=True); time.sleep(0.4)\n"
+    session = begin(script, hang_timeout_s=1.5, on_hang="stop")
+    assert session.closed()["outcome"] == "completed"
+    assert session.events("acquisition.warned") == []
+
+
+# -- 18: forking without end -----------------------------------------------------------------------
+
+PIDS = Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")
+
+
+@pytest.fixture
+def few_processes() -> Iterator[Path]:
+    """A control group that holds at most 150 processes; without one, such a test would take the
+    machine down."""
+    root = next((path for path in PIDS if (path / "cgroup.procs").is_file()), None)
+    group = (root or Path("/nowhere")) / f"openscope-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "pids.max").write_text("150")
+    except OSError as error:
+        pytest.skip(f"no control group that limits processes can be made here: {error}")
+    yield group
+    wait_for(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+FORKS = """
+import os, time
+with open({group!r} + "/cgroup.procs", "w") as group: group.write(str(os.getpid()))
+print("ready", flush=True)
+while True:
+    try:
+        if os.fork() == 0: os.setsid()
+    except OSError: time.sleep(0.001)
+"""
+
+
+def test_forking_without_end_is_held_and_swept(begin: Begin, few_processes: Path) -> None:
+    members = few_processes / "cgroup.procs"
+    try:
+        script = FORKS.format(group=str(few_processes))
+        session = begin(script, max_duration_s=2, stop_grace_s=0.5)
+        wait_for(lambda: len(members.read_text().split()) > 100)
+        assert session.closed()["outcome"] == "killed"
+        assert session.event("acquisition.ended")["left_over"] == []
+        assert members.read_text() == ""
+    finally:
+        for pid in members.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+# -- 22: bytes that are no text --------------------------------------------------------------------
+
+
+def test_hostile_bytes_are_stored_as_they_came_and_shown_safely(
+    begin: Begin, openscope: Openscope
+) -> None:
+    hostile = b"\xff\xfe\x00nul \x1b[2J\x1b]0;title\x07 \xc3\x28 \xed\xa0\x80\r\x9b31m end\n"
+    session = begin(f"import os\nos.write(1, {hostile!r})\nos.write(2, bytes(range(256)))\n")
+    assert session.closed()["outcome"] == "completed"
+    session.launcher.wait(10)
+    assert (session.folder / "logs/stdout.log").read_bytes() == hostile
+    assert (session.folder / "logs/stderr.log").read_bytes() == bytes(range(256))
+    shown = (session.data.parent / "launcher.txt").read_bytes()
+    assert b" end" in shown
+    assert not set(shown.decode("utf-8")) & set(map(chr, [*range(9), *range(11, 32), 127, 0x9B]))
+
+
+# -- 23: a line without end, a flood ---------------------------------------------------------------
+
+FLOOD = """
+import os, time
+print("ready", flush=True)
+time.sleep(0.5)
+block = {block}
+for _ in range({blocks}):
+    left = block
+    while left: left = left[os.write(1, left):]
+time.sleep(0.7)
+os.write(1, b"END")
+time.sleep(1)
+"""
+BLOCKS = 300
+
+
+@pytest.mark.parametrize(
+    "block", ["b'x' * 1_000_000", "b'a line of some length, as they are printed\\n' * 23256"]
+)
+def test_a_flood_is_kept_whole_in_flat_memory(begin: Begin, block: str) -> None:
+    session = begin(FLOOD.format(block=block, blocks=BLOCKS))
+    session.says("ready")
+    guard, launcher = session.guard(), session.launcher.pid
+    before = peak_mb(guard), peak_mb(launcher)
+    log = session.folder / "logs/stdout.log"
+    expected = len("ready\n") + BLOCKS * len(eval(block)) + len("END")
+    wait_for(lambda: log.stat().st_size == expected)
+    assert peak_mb(guard) - before[0] < 5
+    assert peak_mb(launcher) - before[1] < 25
+    assert session.closed(30)["outcome"] == "completed"
+    with log.open("rb") as stream:
+        stream.seek(-3, os.SEEK_END)
+        assert stream.read() == b"END"
+    manifest = json.loads((session.folder / "manifest.json").read_bytes())
+    assert manifest["files"]["logs/stdout.log"]["size"] == expected
+    assert is_gone(guard)
+    log.unlink()

@@ -1,0 +1,183 @@
+"""Disks that are full, go away or cannot be written, and links planted on them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faults.running import Running, wait_for
+from openscope_experimental_launcher.files import write_atomic
+from openscope_experimental_launcher.jsonl import LineLog, read_lines
+
+Begin = Callable[..., Running]
+Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
+Experiment = Callable[..., Path]
+Disk = Callable[[int], Path]
+
+
+# -- 24: full --------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_full_at_the_start_is_refused(
+    openscope: Openscope, python_experiment: Experiment, small_disk: Disk
+) -> None:
+    disk = small_disk(8)
+    file = python_experiment("print('ran')", OutputFolder=str(disk), disk_reserve_gb=0.01)
+    done = openscope("run", str(file), "--yes")
+    assert done.returncode == 1
+    assert "free" in done.stderr and "Make room" in done.stderr
+    assert list(disk.iterdir()) == []
+
+
+FILLS = """
+import os, pathlib, signal, sys, time
+out = open(pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"], "video.avi"), "wb", buffering=0)
+def end(*_):
+    out.write(b"the last frame"); print("saved", flush=True); sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+while True:
+    out.write(bytes(1_000_000)); time.sleep({pause})
+"""
+
+
+def test_a_disk_that_fills_up_is_a_graceful_stop_with_its_records_intact(
+    begin: Begin, small_disk: Disk
+) -> None:
+    disk = small_disk(60)
+    session = begin(FILLS.format(pause=0.05), OutputFolder=str(disk), disk_reserve_gb=0.025)
+    closed = session.closed()
+    assert closed["outcome"] == "killed" and "left" in closed["reason"]
+    assert session.event("acquisition.stop_requested")["limit"] == "disk_reserve_gb"
+    assert "saved" in session.output()
+    assert (session.folder / "video.avi").read_bytes().endswith(b"the last frame")
+    manifest = json.loads((session.folder / "manifest.json").read_bytes())
+    for name, entry in manifest["files"].items():
+        content = (session.folder / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"], name
+
+
+FILLS_IT_WHOLLY = """
+import os, pathlib, time
+video = pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"], "video.avi")
+out = os.open(video, os.O_CREAT | os.O_WRONLY)
+block = bytes(100_000)
+while block:
+    try: os.write(out, block)
+    except OSError: block = block[:len(block) // 2]
+time.sleep(2.5)
+os._exit(5)
+"""
+
+
+def test_a_disk_that_is_full_to_the_last_byte_loses_no_record(
+    begin: Begin, small_disk: Disk, openscope: Openscope, tmp_path: Path
+) -> None:
+    disk = small_disk(20)
+    session = begin(FILLS_IT_WHOLLY, OutputFolder=str(disk), disk_reserve_gb=0)
+    assert session.launcher.wait(20) == 1
+    said = (tmp_path / "Über rig" / "launcher.txt").read_text("utf-8")
+    assert "openscope recover" in said and "Traceback" not in said
+    (session.folder / "video.avi").unlink()
+    done = openscope("recover", str(session.folder))
+    assert done.returncode == 0, done.stdout
+    assert session.closed()["outcome"] == "failed"
+    assert session.event("acquisition.ended")["exit_code"] == 5
+    sequence = [event["guard_seq"] for event in session.events() if "guard_seq" in event]
+    assert sequence == list(range(1, len(sequence) + 1))
+
+
+# -- 25: deleted, read-only, gone ------------------------------------------------------------------
+
+WAITS = """
+import pathlib, time, os
+print("ready", flush=True)
+while not pathlib.Path({flag!r}).exists(): time.sleep(0.05)
+"""
+
+
+def test_a_deleted_session_folder_is_told_and_its_records_are_kept(
+    begin: Begin, own_state: Path, tmp_path: Path
+) -> None:
+    flag = tmp_path / "go on"
+    session = begin(WAITS.format(flag=str(flag)))
+    session.says("ready")
+    run = Path(session.event("session.opened")["run_folder"])
+    shutil.rmtree(session.folder)
+    wait_for(lambda: "cannot be reached" in (run / "guard.jsonl").read_text())
+    flag.touch()
+    assert session.launcher.wait(15) == 1
+    said = (session.data.parent / "launcher.txt").read_text("utf-8")
+    assert "Traceback" not in said and "unplaced" in said
+    (kept,) = (own_state / "unplaced").glob("*.jsonl")
+    names = [record["name"] for record in read_lines(kept)]
+    assert names.count("session.opened") == names.count("acquisition.ended") == 1
+    ended = next(r for r in read_lines(kept) if r["name"] == "acquisition.ended")
+    assert ended["data"]["exit_code"] == 0
+    sequence = [record["seq"] for record in read_lines(kept)]
+    assert sequence == list(range(1, len(sequence) + 1))
+
+
+def test_a_disk_that_goes_away_is_told_and_the_session_recovered_when_it_is_back(
+    begin: Begin, small_disk: Disk, openscope: Openscope, tmp_path: Path
+) -> None:
+    disk, elsewhere, flag = small_disk(20), tmp_path / "elsewhere", tmp_path / "go on"
+    elsewhere.mkdir()
+    subprocess.run(["mount", "--bind", str(disk), str(elsewhere)], check=True)
+    try:
+        session = begin(WAITS.format(flag=str(flag)), OutputFolder=str(disk), disk_reserve_gb=0)
+        session.says("ready")
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+        flag.touch()
+        assert session.launcher.wait(15) == 1
+        assert "unplaced" in (tmp_path / "Über rig" / "launcher.txt").read_text("utf-8")
+        assert list(disk.iterdir()) == []  # nothing was put where the disk was
+        subprocess.run(["mount", "--bind", str(elsewhere), str(disk)], check=True)
+    finally:
+        subprocess.run(["umount", "-l", str(elsewhere)], check=True)
+    done = openscope("recover", str(session.folder))
+    assert done.returncode == 0, done.stdout
+    assert session.closed()["outcome"] == "completed"
+
+
+# -- 40: planted links -----------------------------------------------------------------------------
+
+
+def test_a_link_planted_at_a_records_name_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "journal.jsonl").symlink_to(victim)
+    with pytest.raises(OSError):
+        LineLog(tmp_path / "journal.jsonl")
+    (tmp_path / "manifest.json").symlink_to(victim)
+    write_atomic(tmp_path / "manifest.json", "{}")
+    assert not (tmp_path / "manifest.json").is_symlink()
+    (tmp_path / f".manifest.json.{os.getpid()}.tmp").symlink_to(victim)
+    with pytest.raises(OSError):
+        write_atomic(tmp_path / "manifest.json", "{}")
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["stdout.log", "stderr.log", "stdout.times"])
+def test_a_link_planted_at_an_output_files_name_is_refused(
+    openscope: Openscope, python_experiment: Experiment, workplace: Path, name: str
+) -> None:
+    victim = workplace / "victim"
+    victim.write_text("precious")
+    plants = "import os, pathlib\n" + (
+        f"pathlib.Path(os.environ['OPENSCOPE_SESSION_DIRECTORY'], 'logs', {name!r})"
+        f".symlink_to({str(victim)!r})\n"
+    )
+    # A step before the acquisition is the one who can plant something in the new folder.
+    step = {"module_type": "script_module", "module_path": "task.py"}
+    file = python_experiment(plants, pre_acquisition_pipeline=[step])
+    done = openscope("run", str(file), "--yes")
+    assert done.returncode == 1 and "exists" in done.stderr, done.stdout
+    assert victim.read_text() == "precious"

@@ -1,0 +1,258 @@
+"""Launchers, guards and terminals that end, freeze or are told to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pexpect
+import psutil
+import pytest
+
+from faults.running import OPENSCOPE, Running, end_runs, is_gone, processes_with, wait_for
+
+Begin = Callable[..., Running]
+Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
+Experiment = Callable[..., Path]
+
+COUNTS_SIGNALS = """
+import signal, sys, time
+def told(number, _): print("got", signal.Signals(number).name, flush=True)
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, told)
+print("ready", flush=True)
+for _ in range({seconds} * 20): time.sleep(0.05)
+print("finished", flush=True)
+"""
+POLITE = """
+import signal, sys, time
+def end(*_): print("asked", flush=True); sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+# -- 2: the guard killed ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_what_a_killed_guard_left_behind(begin: Begin, presses: int) -> None:
+    polite = POLITE if presses == 1 else COUNTS_SIGNALS.format(seconds=60)
+    session = begin(polite)
+    session.says("ready")
+    child = session.event("acquisition.started")["pid"]
+    os.kill(session.guard(), signal.SIGKILL)
+    # The launcher says so, and leaves the acquisition running: its animal cannot be had again.
+    wait_for(
+        lambda: any(
+            f["code"] == "acquisition-unguarded" for f in session.events("finding.reported")
+        )
+    )
+    assert not is_gone(child)
+    for _ in range(presses):
+        session.launcher.send_signal(signal.SIGINT)
+        session.says("asked" if presses == 1 else "got SIGTERM")
+    assert session.launcher.wait(10) != 0
+    assert is_gone(child)
+    assert session.closed()["outcome"] == "lost"
+
+
+def test_whoever_attaches_after_launcher_and_guard_were_killed_can_stop_the_rest(
+    begin: Begin, openscope: Openscope
+) -> None:
+    session = begin(POLITE)
+    session.says("ready")
+    os.kill(session.guard(), signal.SIGKILL)
+    session.launcher.kill()
+    session.launcher.wait()
+    attached = pexpect.spawn(
+        OPENSCOPE[0], [*OPENSCOPE[1:], "attach", str(session.folder)], timeout=15
+    )
+    wait_for(lambda: "acquisition-unguarded" in str(session.events("finding.reported")))
+    attached.sendintr()
+    attached.expect(pexpect.EOF)
+    assert "asked" in session.output()
+    assert session.closed()["outcome"] == "lost"
+
+
+# -- 5: Ctrl-C once, twice -------------------------------------------------------------------------
+
+
+def in_terminal(file: Path, *options: str) -> pexpect.spawn[bytes]:
+    """A launcher on a terminal of its own, whose foreground process it is."""
+    arguments = [*OPENSCOPE[1:], "run", str(file), "--yes", *options]
+    return pexpect.spawn(OPENSCOPE[0], arguments, timeout=15, dimensions=(30, 100))
+
+
+def test_ctrl_c_on_a_terminal_reaches_the_child_as_one_sigterm(
+    python_experiment: Experiment, workplace: Path
+) -> None:
+    file = python_experiment(COUNTS_SIGNALS.format(seconds=2), stop_grace_s=10)
+    terminal = in_terminal(file)
+    session = Running(workplace / "data", None)
+    session.says("ready")
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert session.output().split("\n") == ["ready", "got SIGTERM", "finished", ""]
+    assert session.closed()["outcome"] == "aborted"
+    (stop,) = session.events("acquisition.stop_requested")
+    assert stop["by"] == "operator" and stop["reason"] == "Ctrl-C"
+
+
+def test_ctrl_c_twice_on_a_terminal_kills_at_once(
+    python_experiment: Experiment, workplace: Path
+) -> None:
+    file = python_experiment(COUNTS_SIGNALS.format(seconds=60), stop_grace_s=60)
+    terminal = in_terminal(file)
+    session = Running(workplace / "data", None)
+    session.says("ready")
+    terminal.sendintr()
+    session.says("got SIGTERM")
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF, timeout=5)
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert session.output() == "ready\ngot SIGTERM\n"
+    assert session.event("acquisition.ended")["killed"]
+    assert session.closed()["outcome"] == "aborted"
+
+
+# -- 6: the terminal closed ------------------------------------------------------------------------
+
+
+def test_a_closed_terminal_stops_gracefully_and_the_session_is_closed(
+    python_experiment: Experiment, workplace: Path
+) -> None:
+    terminal = in_terminal(python_experiment(POLITE))
+    session = Running(workplace / "data", None)
+    session.says("ready")
+    os.close(terminal.fileno())  # the system hangs up
+    closed = session.closed()
+    assert closed["outcome"] == "aborted" and closed["closed_by"] == "launcher"
+    assert "asked" in session.output()
+    assert session.event("acquisition.stop_requested")["reason"] == "the terminal was closed"
+    assert session.event("acquisition.ended")["exit_code"] == 0
+
+
+def test_a_closed_window_may_be_no_reason_to_stop(
+    python_experiment: Experiment, workplace: Path
+) -> None:
+    file = python_experiment(COUNTS_SIGNALS.format(seconds=3), on_window_closed="continue")
+    terminal = in_terminal(file)
+    session = Running(workplace / "data", None)
+    session.says("ready")
+    os.close(terminal.fileno())
+    closed = session.closed()
+    assert closed["outcome"] == "completed" and closed["closed_by"] == "launcher"
+    assert session.output() == "ready\nfinished\n"
+
+
+# -- 7: frozen terminals and launchers -------------------------------------------------------------
+
+CHATTY = """
+import sys, time
+for n in range(3000): print(n, "x" * 100, flush=True)
+print("finished", flush=True)
+"""
+
+
+def test_a_frozen_launcher_and_a_terminal_nobody_reads_never_block_the_child(
+    python_experiment: Experiment, workplace: Path, own_state: Path
+) -> None:
+    waits = "import time\nprint('ready', flush=True)\ntime.sleep(1.5)\n"
+    terminal = in_terminal(python_experiment(waits + CHATTY))
+    session = Running(workplace / "data", None)
+    session.says("ready")
+    launcher = psutil.Process(terminal.pid)
+    launcher.suspend()
+    try:
+        session.says("finished")
+        (run,) = (own_state / "runs").iterdir()
+        wait_for(lambda: "acquisition.ended" in (run / "guard.jsonl").read_text())
+        assert launcher.status() == psutil.STATUS_STOPPED
+    finally:
+        launcher.resume()
+    assert session.closed()["outcome"] == "completed"
+    assert len(session.output().splitlines()) == 3002
+    terminal.expect(pexpect.EOF)
+
+
+def test_a_terminal_that_is_never_read_blocks_neither_child_nor_launcher(
+    python_experiment: Experiment, workplace: Path
+) -> None:
+    terminal = in_terminal(python_experiment(CHATTY + "time.sleep(1)"))
+    session = Running(workplace / "data", None)
+    assert session.closed()["outcome"] == "completed"
+    terminal.close(force=True)
+
+
+# -- 10: killed between the spawn and its record ---------------------------------------------------
+
+
+def test_a_stray_without_any_record_is_found_by_its_cookie(
+    begin: Begin, openscope: Openscope, own_state: Path
+) -> None:
+    session = begin(COUNTS_SIGNALS.format(seconds=4))
+    session.says("ready")
+    child, cookie = session.event("acquisition.started")["pid"], session.cookie()
+    os.kill(session.guard(), signal.SIGKILL)
+    session.launcher.kill()
+    session.launcher.wait()
+    # As if the power of the disk had gone with them: neither has recorded that anything started.
+    forget_since_start(own_state / "runs" / cookie / "guard.jsonl")
+    forget_since_start(session.folder / "journal.jsonl")
+    assert [process.pid for process in processes_with(cookie)] == [child]
+    file = next(session.data.parent.glob("*.json"))
+    refused = openscope("run", str(file), "--yes")
+    assert refused.returncode == 1 and "in use" in refused.stderr, refused.stdout
+    done = openscope("recover", str(session.folder))
+    assert done.returncode == 0, done.stdout
+    assert is_gone(child) and processes_with(cookie) == []
+    assert "finished" in session.output()  # it was left to finish its work
+    assert session.closed()["closed_by"] == "recovery"
+    assert str(child) in str(session.events("finding.reported"))
+
+
+def forget_since_start(records: Path) -> None:
+    """Cut a file of records before the acquisition's start."""
+    whole = records.read_bytes()
+    place = whole.find(b"acquisition.started")
+    records.write_bytes(whole if place < 0 else whole[: whole.rfind(b"\n", 0, place) + 1])
+
+
+# -- 11: a pid that was given to somebody else -----------------------------------------------------
+
+
+def test_a_stranger_with_the_recorded_pid_is_left_alone(
+    begin: Begin, openscope: Openscope, own_state: Path
+) -> None:
+    session = begin(POLITE)
+    session.says("ready")
+    child, cookie = session.event("acquisition.started")["pid"], session.cookie()
+    os.kill(session.guard(), signal.SIGKILL)
+    session.launcher.kill()
+    session.launcher.wait()
+    end_runs(own_state)
+    wait_for(lambda: is_gone(child))
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        for records in (
+            own_state / "runs" / cookie / "guard.jsonl",
+            session.folder / "journal.jsonl",
+        ):
+            text = records.read_text("utf-8")
+            records.write_text(text.replace(f'"pid":{child},', f'"pid":{stranger.pid},'), "utf-8")
+        stopped = openscope("stop", session.folder.name, "--now")
+        assert stopped.returncode == 1 and "No acquisition" in stopped.stderr
+        assert openscope("recover", str(session.folder)).returncode == 0
+        assert session.closed()["outcome"] == "lost"
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()

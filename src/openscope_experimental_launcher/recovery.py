@@ -26,7 +26,6 @@ from .session.state import fallback_folder, forget_session, open_sessions, sessi
 from .steps.phase import run_phase
 from .supervision.judgement import Judgement, judge_end
 from .supervision.pump import RecordPump
-from .supervision.strays import wait_for_strays
 from .supervision.supervisor import (
     Acquisition,
     discard_runs,
@@ -177,7 +176,8 @@ def _see_to_the_end(run_folder: Path, journal: Journal) -> None:
     acquisition.wait()
     pump.join()
     acquisition.close()
-    wait_for_strays(run_folder.name, journal)
+    if acquisition.ended is None:
+        acquisition.orphans.wait(journal)
 
 
 def _judge(folder: SessionFolder, journal: Journal, record: SessionRecord) -> None:

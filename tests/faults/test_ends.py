@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,51 @@ time.sleep(60)
 
 # -- 2: the guard killed ---------------------------------------------------------------------------
 
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's child subreaper")
+
+
+@linux_only
+def test_a_killed_guard_is_replaced_and_limits_and_exit_code_are_kept(begin: Begin) -> None:
+    session = begin(POLITE.replace("sys.exit(0)", "sys.exit(7)"), max_duration_s=3)
+    session.says("ready")
+    os.kill(session.guard(), signal.SIGKILL)
+    replaced = session.event("guard.replaced")
+    assert replaced["fallen"] == session.guard() != replaced["guard_pid"]
+    closed = session.closed()
+    assert closed["outcome"] == "killed" and closed["closed_by"] == "launcher"
+    ended = session.event("acquisition.ended")
+    assert ended["exit_code"] == 7 and 2.9 < ended["duration_s"] < 5
+    assert "asked" in session.output()
+    sequence = [event["guard_seq"] for event in session.events() if "guard_seq" in event]
+    assert sequence == list(range(1, len(sequence) + 1))
+
+
+@linux_only
+def test_a_stop_that_a_killed_guard_began_is_gone_on_with(begin: Begin) -> None:
+    session = begin(COUNTS_SIGNALS.format(seconds=60), stop_grace_s=2)
+    session.says("ready")
+    began = time.monotonic()
+    session.launcher.send_signal(signal.SIGINT)
+    session.says("got SIGTERM")
+    os.kill(session.guard(), signal.SIGKILL)
+    assert session.closed()["outcome"] == "aborted"
+    assert 1.9 < time.monotonic() - began < 4
+    assert session.output() == "ready\ngot SIGTERM\n"  # it was asked once
+    assert session.event("acquisition.ended")["killed"]
+
+
+@linux_only
+def test_without_guard_and_understudy_the_launcher_still_learns_the_exit(begin: Begin) -> None:
+    session = begin("import time\nprint('ready', flush=True)\ntime.sleep(1.5)\nraise SystemExit(5)")
+    session.says("ready")
+    session.kill_guard()
+    closed = session.closed()
+    assert closed["outcome"] == "failed" and "5" in closed["reason"]
+    ended = session.event("acquisition.ended")
+    assert ended["exit_code"] == 5 and ended["adopted"]
+    (finding,) = session.events("finding.reported")[:1]
+    assert finding["code"] == "acquisition-unguarded"
+
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_ends_what_a_killed_guard_left_behind(begin: Begin, presses: int) -> None:
@@ -45,7 +91,7 @@ def test_ctrl_c_ends_what_a_killed_guard_left_behind(begin: Begin, presses: int)
     session = begin(polite)
     session.says("ready")
     child = session.event("acquisition.started")["pid"]
-    os.kill(session.guard(), signal.SIGKILL)
+    session.kill_guard()
     # The launcher says so, and leaves the acquisition running: its animal cannot be had again.
     wait_for(
         lambda: any(
@@ -56,9 +102,11 @@ def test_ctrl_c_ends_what_a_killed_guard_left_behind(begin: Begin, presses: int)
     for _ in range(presses):
         session.launcher.send_signal(signal.SIGINT)
         session.says("asked" if presses == 1 else "got SIGTERM")
-    assert session.launcher.wait(10) != 0
+    assert session.launcher.wait(10) == 130
     assert is_gone(child)
-    assert session.closed()["outcome"] == "lost"
+    closed = session.closed()
+    assert closed["outcome"] == "aborted" and "Ctrl-C" in closed["reason"]
+    assert session.event("acquisition.ended")["killed"] == (presses == 2)
 
 
 def test_whoever_attaches_after_launcher_and_guard_were_killed_can_stop_the_rest(
@@ -66,7 +114,7 @@ def test_whoever_attaches_after_launcher_and_guard_were_killed_can_stop_the_rest
 ) -> None:
     session = begin(POLITE)
     session.says("ready")
-    os.kill(session.guard(), signal.SIGKILL)
+    session.kill_guard()
     session.launcher.kill()
     session.launcher.wait()
     attached = pexpect.spawn(
@@ -77,6 +125,70 @@ def test_whoever_attaches_after_launcher_and_guard_were_killed_can_stop_the_rest
     attached.expect(pexpect.EOF)
     assert "asked" in session.output()
     assert session.closed()["outcome"] == "lost"
+
+
+# -- 3: launcher and guard killed ------------------------------------------------------------------
+
+FAMILY = """
+import os, signal, subprocess, sys, time
+stay = "import os, signal, time; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; {then}"
+for then in ("time.sleep(60)", "os.setsid(); time.sleep(60)"):
+    child = subprocess.Popen([sys.executable, "-c", stay.replace("{then}", then)], env={})
+    print("child", child.pid, flush=True)
+def end(*_): print("asked", flush=True); sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@linux_only
+def test_launcher_and_guard_killed_the_stop_policy_ends_the_whole_tree(begin: Begin) -> None:
+    session = begin(FAMILY, on_launcher_lost="stop", stop_grace_s=1)
+    session.says("ready")
+    lines = session.output().splitlines()
+    family = [int(line.split()[1]) for line in lines if line.startswith("child")]
+    family.append(session.event("acquisition.started")["pid"])
+    guard = session.guard()
+    session.launcher.kill()
+    os.kill(guard, signal.SIGKILL)
+    session.launcher.wait()
+    wait_for(lambda: all(map(is_gone, family)), 8)
+    assert session.output().count("asked") == 1
+    closed = session.closed()
+    assert closed["outcome"] == "aborted" and closed["closed_by"] == "recovery"
+    assert "a guard was killed" in closed["reason"]
+    assert session.event("acquisition.ended")["exit_code"] == 0
+
+
+@linux_only
+def test_launcher_guard_and_understudy_killed_the_stop_policy_still_ends_it(
+    begin: Begin, openscope: Openscope
+) -> None:
+    session = begin(POLITE, on_launcher_lost="stop")
+    session.says("ready")
+    child = session.event("acquisition.started")["pid"]
+    session.kill_guard()
+    session.launcher.kill()
+    session.launcher.wait()
+    wait_for(lambda: is_gone(child), 3)
+    assert session.output() == "ready\nasked\n"
+    assert openscope("recover", str(session.folder)).returncode == 0
+    assert session.closed()["outcome"] == "lost"
+
+
+@linux_only
+def test_launcher_and_guard_killed_it_finishes_and_the_exit_is_known(begin: Begin) -> None:
+    session = begin(COUNTS_SIGNALS.format(seconds=2) + "sys.exit(3)\n")
+    session.says("ready")
+    guard = session.guard()
+    session.launcher.kill()
+    os.kill(guard, signal.SIGKILL)
+    session.launcher.wait()
+    closed = session.closed()
+    assert closed["outcome"] == "failed" and closed["closed_by"] == "recovery"
+    assert session.output() == "ready\nfinished\n"
+    assert session.event("acquisition.ended")["exit_code"] == 3
 
 
 # -- 5: Ctrl-C once, twice -------------------------------------------------------------------------
@@ -201,7 +313,7 @@ def test_a_stray_without_any_record_is_found_by_its_cookie(
     session = begin(COUNTS_SIGNALS.format(seconds=4))
     session.says("ready")
     child, cookie = session.event("acquisition.started")["pid"], session.cookie()
-    os.kill(session.guard(), signal.SIGKILL)
+    session.kill_guard()
     session.launcher.kill()
     session.launcher.wait()
     # As if the power of the disk had gone with them: neither has recorded that anything started.
@@ -235,7 +347,7 @@ def test_a_stranger_with_the_recorded_pid_is_left_alone(
     session = begin(POLITE)
     session.says("ready")
     child, cookie = session.event("acquisition.started")["pid"], session.cookie()
-    os.kill(session.guard(), signal.SIGKILL)
+    session.kill_guard()
     session.launcher.kill()
     session.launcher.wait()
     end_runs(own_state)

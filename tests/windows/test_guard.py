@@ -263,6 +263,28 @@ def test_a_job_of_the_launcher_outlives_the_guard(guarded: Guarded, session: Pat
     wait_for(lambda: not alive(pid) and not alive(acquisition.pid), 5)
 
 
+@pytest.mark.parametrize(("policy", "code"), [("continue", 6), ("stop", 1)])
+def test_a_launcher_with_the_job_cares_for_what_a_killed_guard_left(
+    guarded: Guarded, session: Path, tmp_path: Path, policy: str, code: int
+) -> None:
+    from openscope_experimental_launcher.session.journal import Journal
+    from openscope_experimental_launcher.supervision.job import new_job
+
+    program = "import time; print('ready'); time.sleep(3); raise SystemExit(6)"
+    acquisition = guarded(program, job=new_job(), on_launcher_lost=policy, stop_grace_s=0.3)
+    wait_for(says(session, "ready"))
+    psutil.Process(record(acquisition, "acquisition.started")["guard_pid"]).kill()
+    acquisition.wait(5)
+    journal = Journal(tmp_path / "fallback")
+    journal.open(tmp_path / "journal.jsonl")
+    acquisition.orphans.wait(journal)
+    journal.close()
+    assert acquisition.returncode == code and not alive(acquisition.pid)
+    found = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert [event["name"] for event in found] == ["finding.reported", "acquisition.ended"]
+    assert (found[1]["data"]["stop"] is None) == (policy == "continue")
+
+
 def test_launcher_and_guard_both_killed(
     tmp_path: Path, session: Path, python_process: PythonProcess
 ) -> None:

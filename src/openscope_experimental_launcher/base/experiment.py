@@ -58,7 +58,6 @@ from ..steps.phase import pipeline, run_phase
 from ..supervision.job import new_job
 from ..supervision.judgement import Judgement, judge_end
 from ..supervision.pump import RecordPump
-from ..supervision.strays import end_strays, wait_for_strays
 from ..supervision.supervisor import (
     Acquisition,
     discard_run,
@@ -683,7 +682,7 @@ class BaseExperiment:
     ) -> None:
         pump.join()
         if acquisition.ended is None:  # the guard was killed
-            wait_for_strays(acquisition.run_folder.name, self._journal)
+            acquisition.orphans.wait(self._journal)
         self.stop_time = acquisition.ended_at or datetime.now().astimezone()
         self.stdout_data, self.stderr_data = tail(stdout), tail(stderr)
         self._judge(judge_end(acquisition.ended, plan.engine, stdout, stderr))
@@ -745,7 +744,7 @@ class BaseExperiment:
                 process.request_kill("operator", f"{reason}, asked again")
             return True
         if process is not None and process.ended is None:
-            end_strays(process.run_folder.name, by_force=self._interrupts > 1)
+            process.orphans.end("operator", reason, by_force=self._interrupts > 1)
             return True
         if self._closing and self._interrupts < 3:
             self._tell("The records are being finished; press Ctrl-C again to leave them open.")

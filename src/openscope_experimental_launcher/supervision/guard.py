@@ -26,21 +26,24 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # executed as a file: let it find its own modules, after the library's
     sys.path.append(str(Path(__file__).parents[2]))
 
-from openscope_experimental_launcher.jsonl import LineFollower, LineLog
+from openscope_experimental_launcher.jsonl import LineFollower
 from openscope_experimental_launcher.locks import ProcessLock, is_held
 from openscope_experimental_launcher.supervision.awake import stay_awake
 from openscope_experimental_launcher.supervision.limits import Limits, Sample, Verdict, judge
+from openscope_experimental_launcher.supervision.records import OutputFile, Records, complain
 from openscope_experimental_launcher.supervision.spawn import COOKIE, own_session
 from openscope_experimental_launcher.supervision.tree import Tree, system_memory_percent
 
 if sys.platform == "win32":
-    from openscope_experimental_launcher.supervision.tree_windows import open_output
+    from openscope_experimental_launcher.supervision.tree_windows import end_last, join_job
 
     def wake_on_change(_: Path) -> bool:
         """Windows tells of changes only through threads; the guard looks often instead."""
@@ -48,10 +51,17 @@ if sys.platform == "win32":
 else:
     from openscope_experimental_launcher.supervision.wakeup import wake_on_change
 
-    def open_output(path: Path) -> int:
-        """A new file for the child's output, to which everybody appends."""
-        return os.open(path, _NEW_FILE, 0o644)
+if sys.platform == "linux":
+    from openscope_experimental_launcher.supervision.understudy import split
+else:
 
+    def split(_: Container[int]) -> int:
+        """No understudy: only on Linux can a process inherit another's children."""
+        return 0
+
+
+GUARDED, NOT_STARTED = 0, 4
+"""Exit codes; Python's own, for a program that broke down, is 1."""
 
 POLL_S = 0.05
 QUIET_S = 1.0
@@ -59,85 +69,9 @@ MEASURE_S = 0.2
 SLOW_S = 1.0
 LAUNCHER_GRACE_S = 2.0
 STRAY_GRACE_S = 1.0
-RESERVE_BYTES = 256 * 1024
 CLOCK_JUMP_S = 2.0
 HISTORY_S = 120
 CAN_TERMINATE = sys.platform != "win32"  # there `Tree.terminate` has nothing to offer
-
-_NEW_FILE = (
-    os.O_WRONLY
-    | os.O_APPEND
-    | os.O_CREAT
-    | os.O_EXCL
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-
-
-class OutputFile:
-    """One of the child's output files: the child writes it, the guard only looks at its size."""
-
-    def __init__(self, path: Path) -> None:
-        self.fd = open_output(path)
-        self.size = 0
-        self._times: int | None = os.open(path.with_suffix(".times"), _NEW_FILE, 0o644)
-
-    def grew(self) -> bool:
-        """Note the present size with its time; whether it changed since the last call."""
-        try:
-            size = os.fstat(self.fd).st_size
-        except OSError:
-            return False
-        if size == self.size:
-            return False
-        self.size = size
-        if self._times is not None:
-            try:
-                os.write(self._times, b"%d\t%.3f\n" % (size, time.time()))
-            except OSError:
-                os.close(self._times)
-                self._times = None  # the disk is full or gone: the times are lost, not the output
-        return True
-
-
-class Records:
-    """The guard's own journal, with room kept back for the moment when the disk is full."""
-
-    def __init__(self, folder: Path) -> None:
-        self._log = LineLog(folder / "guard.jsonl", mode=0o600)
-        self._reserve = folder / "reserve"
-        self._reserve.write_bytes(bytes(RESERVE_BYTES))
-        self._sequence = 0
-
-    def write(self, name: str, data: dict[str, Any], *, sync: bool = True) -> None:
-        self._sequence += 1
-        record = {
-            "seq": self._sequence,
-            "time": iso_now(),
-            "mono": round(time.monotonic(), 6),
-            "name": name,
-            "data": data,
-        }
-        try:
-            self._log.append(record, sync=sync)
-        except OSError:
-            self._reserve.unlink(missing_ok=True)
-            try:
-                self._log.append(record, sync=sync)
-            except OSError as error:
-                # Nothing is left to write to; the acquisition must go on being watched.
-                complain(f"record lost: {record}: {error}")
-
-
-def iso_now() -> str:
-    """Local wall time with milliseconds and offset, ISO 8601."""
-    now = time.time()
-    local = time.localtime(now)
-    offset = time.strftime("%z", local)
-    milliseconds = int(now * 1000) % 1000
-    return (
-        f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds:03d}{offset[:3]}:{offset[3:]}"
-    )
 
 
 class Guard:
@@ -178,6 +112,8 @@ class Guard:
             # A recovery may be closing the session already.
             if not is_held(self.folder / "launcher.lock"):
                 raise OSError("the launcher was lost before the start")
+            if self.spec["on_launcher_lost"] == "stop":
+                self.tree.end_with_guard()
             if not Path(self.spec["folder"]).is_dir():
                 raise OSError(f"its working folder is not there: {self.spec['folder']}")
             self.outputs = [OutputFile(Path(self.spec[name])) for name in ("stdout", "stderr")]
@@ -199,6 +135,44 @@ class Guard:
         )
         return True
 
+    def take_over(self, fallen: int) -> bool:
+        """Go on for a guard that was killed. Returns whether there is an acquisition to guard.
+
+        Args:
+            fallen: its process id.
+        """
+        started = self.records.of("acquisition.started")
+        if not started:
+            # It may have been killed between the start of the acquisition and its record.
+            self.tree.kill()
+            self.records.write("acquisition.not_started", {"error": "its guard was killed"})
+            return False
+        main = started[0]["data"]
+        self.tree.pid, self.tree.start_time = main["pid"], main["start_time"]
+        self._began, self._last_output = started[0]["mono"], time.monotonic()
+        self._clock_offset = time.time() - time.monotonic()
+        self.outputs = [
+            OutputFile(Path(self.spec[name]), fallen=True) for name in ("stdout", "stderr")
+        ]
+        self._said = {(w["data"]["about"], "warn") for w in self.records.of("acquisition.warned")}
+        samples = self.records.of("acquisition.sampled")
+        self._peak_mb = max((sample["data"]["memory_mb"] for sample in samples), default=0.0)
+        self.records.write("guard.replaced", {"fallen": fallen, "guard_pid": os.getpid()})
+        self._go_on_stopping()
+        return True
+
+    def _go_on_stopping(self) -> None:
+        """Take up the stop that was asked for, and the one that the policy now wants."""
+        for asked in self.records.of("acquisition.stop_requested"):
+            self.stop = asked["data"]
+            if asked["data"].get("killed"):
+                self._terminate_at, self._kill_at = None, asked["mono"]
+            else:
+                self._set_deadlines(asked["mono"])
+        if self.spec["on_launcher_lost"] == "stop":
+            now = time.monotonic()
+            self._request_stop("guard", "a guard was killed", now, signalled=True)
+
     # -- watching ------------------------------------------------------------------------------
 
     def watch(self) -> None:
@@ -207,8 +181,8 @@ class Guard:
         # Where requests wake the guard, a quiet acquisition is looked at only to be measured.
         quiet_poll_s = MEASURE_S if wake_on_change(self.folder) else POLL_S
         while True:
-            self.tree.reap()
-            if self.tree.status is not None:
+            alive = self.tree.reap()
+            if self.tree.status is not None or not alive:
                 return
             now = time.monotonic()
             self._look_at_output(now)
@@ -336,7 +310,11 @@ class Guard:
             self._said.add((about, "warn"))
             self.records.write("acquisition.warned", {"about": about, "message": message})
 
-    def _request_stop(self, by: str, reason: str, now: float, limit: str = "") -> None:
+    def _request_stop(
+        self, by: str, reason: str, now: float, limit: str = "", *, signalled: bool = False
+    ) -> None:
+        """Begin a stop, unless one has begun. `signalled`: the system has sent the main process
+        its SIGTERM already (see `Tree.end_with_guard`), and it must not get two."""
         if self.stop is not None:
             return
         how = self.spec["ask"]["how"]
@@ -345,18 +323,24 @@ class Guard:
             self._request_kill(by, reason, now, limit=limit)
             return
         self.stop = {"by": by, "reason": reason, "limit": limit, "asked": how}
-        grace_s = 0.0 if how == "none" else self.spec["stop_grace_s"]
+        grace_s = self._set_deadlines(now)
         self.records.write("acquisition.stop_requested", {**self.stop, "grace_s": grace_s})
-        self._terminate_at = now + grace_s
-        self._kill_at = self._terminate_at + (
-            0.0 if how == "signal" or not CAN_TERMINATE else self.spec["terminate_grace_s"]
-        )
-        if how == "signal":
+        if how == "signal" and not signalled:
             self.tree.ask()
         elif how == "stop_file":
             create_file(self.spec["ask"]["stop_file"])
         elif how == "window":
             self.tree.close_windows()
+
+    def _set_deadlines(self, asked_at: float) -> float:
+        """When to terminate and when to kill what was asked to end. Returns its grace, seconds."""
+        how = self.spec["ask"]["how"]
+        grace_s = 0.0 if how == "none" else float(self.spec["stop_grace_s"])
+        self._terminate_at = asked_at + grace_s
+        self._kill_at = self._terminate_at + (
+            0.0 if how == "signal" or not CAN_TERMINATE else self.spec["terminate_grace_s"]
+        )
+        return grace_s
 
     def _request_kill(self, by: str, reason: str, now: float, limit: str = "") -> None:
         if self.stop is None or not self.stop.get("killed"):
@@ -381,7 +365,7 @@ class Guard:
     def finish(self) -> None:
         """Leave nothing of the tree alive and record the end."""
         ended = time.monotonic()
-        by_itself = self.tree.status is not None
+        by_itself = self.tree.status is not None or not self.tree.reap()
         self._look_at_output(ended)
         strays = self._end_strays() if by_itself else 0
         left_over = self.tree.kill()
@@ -438,12 +422,6 @@ def create_file(path: str) -> None:
         complain(f"stop file {path}: {error}")
 
 
-def complain(words: str) -> None:
-    """The last resort: the guard's own error output, a file in the run folder."""
-    sys.stderr.write(f"guard: {words}\n")
-    sys.stderr.flush()
-
-
 def hand_over(spec: dict[str, Any]) -> None:
     """No launcher is there to close the session: start the recovery that will."""
     # The recovery is no process of the run, and must not be taken for a stray of it.
@@ -458,11 +436,11 @@ def hand_over(spec: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Guard one run. Returns 0 when the acquisition was started and its end recorded, or when no
-    order ever came."""
+    """Guard one run, and end when it is over. Returns the exit code when there is none: no order
+    ever came, or the acquisition could not be started."""
     line = sys.stdin.buffer.readline()
     if not line:
-        return 0
+        return GUARDED
     order = json.loads(line)
     folder = Path(order["run_folder"])
     with (folder / "guard.err").open("ab") as errors:
@@ -472,9 +450,11 @@ def main() -> int:
     os.environ.update(order["environment"])
     lock = ProcessLock(folder / "guard.lock")
     if not lock.acquire():
-        return 1
+        return NOT_STARTED
+    fallen = split((GUARDED, NOT_STARTED))
     if sys.platform == "win32":
-        guard = Guard(folder, Tree(order["job"]))
+        guard = Guard(folder, Tree(join_job(order["job"])))
+        end_last()
     else:
         guard = Guard(folder, Tree())
     # Handlers, not SIG_IGN: what is ignored here would be ignored by the child too.
@@ -484,17 +464,26 @@ def main() -> int:
     passed_over = "SIGBREAK" if sys.platform == "win32" else "SIGHUP"
     signal.signal(signal.Signals[passed_over], lambda *_: None)
     stay_awake()
-    started = guard.start()
-    sys.stdout.write("started\n" if started else "not started\n")
-    sys.stdout.close()
-    if started:
+    if not guard.records.of("acquisition.ended"):
+        started = guard.take_over(fallen) if fallen else guard.start()
+        answer(b"started\n" if started else b"not started\n")
+        if not started:
+            return NOT_STARTED
         guard.watch()
         guard.finish()
     attended = is_held(folder / "launcher.lock")
     lock.release()
-    if not attended and started and guard.spec.get("recover"):
+    if not attended and guard.spec.get("recover"):
         hand_over(guard.spec)
-    return 0 if started else 1
+    # Everything is written, and whoever waits for the lock waits for this process and for its
+    # understudy: taking the interpreter apart would only keep them.
+    os._exit(GUARDED)
+
+
+def answer(words: bytes) -> None:
+    """Tell the launcher, which reads one line, whether the acquisition was started."""
+    with suppress(OSError):  # it had its answer from the guard that was killed, or is gone
+        os.write(1, words)
 
 
 if __name__ == "__main__":

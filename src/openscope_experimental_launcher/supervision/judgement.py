@@ -38,8 +38,9 @@ def judge_end(
         stdout: what was printed.
         stderr: what was printed on standard error.
     """
+    unseen = Judgement("lost", "The end of the acquisition was not seen; its exit is unknown.")
     if ended is None:
-        return Judgement("lost", "The end of the acquisition was not seen; its exit is unknown.")
+        return unseen
     code, number = ended["exit_code"], ended["signal"]
     findings = tuple(engine.diagnose(Ended(code, number, stdout, stderr)))
     stop = ended["stop"]
@@ -48,6 +49,8 @@ def judge_end(
     if stop is not None:
         reason = f"Stopped by the {stop['by']}: {stop['reason'].rstrip('.')}."
         return Judgement("aborted", reason, findings)
+    if code is None and number is None:
+        return unseen
     problems = [finding for finding in findings if finding.level == "error"]
     if problems:
         return Judgement("failed", problems[0].message, findings)

@@ -10,20 +10,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Finding
-from ..session.journal import Journal, finding_event
 from .spawn import COOKIE
 from .supervisor import guard_lives, read_spec, request_from_guard
 
 if TYPE_CHECKING:
     import psutil
-
-_LOOK_S = 0.25
 
 
 def live_runs(runs_folder: Path) -> list[dict[str, Any]]:
@@ -55,22 +50,6 @@ def marked_processes(run: str) -> list[psutil.Process]:
         if marked and process.pid != os.getpid():
             found.append(process)
     return found
-
-
-def wait_for_strays(run: str, journal: Journal) -> None:
-    """Block until nothing of a run lives that its guard left behind.
-
-    An animal's session cannot be repeated, so what still runs is left running, and said.
-    """
-    strays = marked_processes(run)
-    if not strays:
-        return
-    words = "The acquisition lost its guard and goes on by itself; its exit will be unknown."
-    where = "processes " + ", ".join(str(process.pid) for process in strays)
-    finding = Finding("warning", "acquisition-unguarded", words, where=where)
-    journal.record(finding_event("acquisition", finding))
-    while marked_processes(run):
-        time.sleep(_LOOK_S)
 
 
 def end_strays(run: str, *, by_force: bool) -> None:

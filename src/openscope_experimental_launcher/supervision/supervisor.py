@@ -16,8 +16,9 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engines import Launch
 from ..errors import EngineError, SessionError
@@ -28,6 +29,9 @@ from ..session.folder import SessionFolder
 from ..session.state import runs_folder
 from .awake import keep_awake_for
 from .spawn import COOKIE, order_guard
+
+if TYPE_CHECKING:
+    from .adoption import Adoption
 
 _WAIT_SLICE_S = 0.2 if sys.platform == "win32" else 1.0
 """Windows handles Ctrl-C only between two waits."""
@@ -49,15 +53,20 @@ class Acquisition:
         ended: the guard's record of the end, or None.
         started_at: when it started, with the local offset; None before.
         ended_at: when it ended; None before, or when it is lost.
+        started_mono: when it started, on the clock that does not jump; 0 before.
+        tree: on Windows, the tree of processes in the launcher's job; None elsewhere.
     """
 
-    def __init__(self, run_folder: Path) -> None:
+    def __init__(self, run_folder: Path, job: Any = None) -> None:
         self.run_folder = run_folder
         self.pid = 0
         self.returncode: int | None = None
         self.ended: dict[str, Any] | None = None
         self.started_at: datetime | None = None
         self.ended_at: datetime | None = None
+        self.started_mono = 0.0
+        self.tree: Any = None
+        self._job = job
         self._launcher_lock = ProcessLock(run_folder / "launcher.lock")
         self._hold_on()
         self._records = LineFollower(run_folder / "guard.jsonl")
@@ -107,8 +116,8 @@ class Acquisition:
                 where=str(run_folder),
                 fix="Make the folder writable, or set OPENSCOPE_STATE_DIRECTORY to another one.",
             ) from error
-        acquisition = cls(run_folder)
-        acquisition._order_guard(environment, job)
+        acquisition = cls(run_folder, job)
+        acquisition._order_guard(environment)
         acquisition._watch_guard()
         return acquisition
 
@@ -120,9 +129,9 @@ class Acquisition:
         acquisition._read()
         return acquisition
 
-    def _order_guard(self, environment: Mapping[str, str], job: Any) -> None:
+    def _order_guard(self, environment: Mapping[str, str]) -> None:
         marked = {**environment, COOKIE: self.run_folder.name}
-        self._guard, started = order_guard(self.run_folder, marked, job)
+        self._guard, started = order_guard(self.run_folder, marked, self._job)
         self._read()
         # A guard that was killed before its answer may have started the acquisition: then it is
         # one whose guard was lost, never one that was not started.
@@ -138,7 +147,7 @@ class Acquisition:
         ]
         errors = self.run_folder / "guard.err"
         said = errors.read_text("utf-8", "replace").strip() if errors.is_file() else ""
-        reason = reasons[0] if reasons else said[-500:] or "its guard ended"
+        reason = "; ".join(filter(None, [*reasons, said[-500:]])) or "its guard ended"
         spec = json.loads((self.run_folder / "spec.json").read_text("utf-8"))
         self.close()
         return EngineError(
@@ -153,10 +162,33 @@ class Acquisition:
 
     def _await_guard(self) -> None:
         """Wait for the guard's lock: the system gives it to us the moment the guard ends."""
+        if self._guard is not None:
+            self._get_ready_to_adopt()
         lock = ProcessLock(self.run_folder / "guard.lock")
         lock.acquire(wait=True)
         lock.release()
         self._guard_gone.set()
+
+    def _get_ready_to_adopt(self) -> None:
+        """See to it that the exit of the acquisition is known even if its guard is killed."""
+        if sys.platform == "linux":
+            from .tree_linux import become_subreaper
+
+            become_subreaper()
+        elif sys.platform == "win32" and self._job is not None and self.pid:
+            from .tree_windows import Tree
+
+            try:
+                self.tree = Tree(int(self._job), self.pid)
+            except OSError:  # it has ended already, what it started perhaps not
+                self.tree = Tree(int(self._job))
+
+    @cached_property
+    def orphans(self) -> Adoption:
+        """What is left when the guard is gone without having seen the end."""
+        from .adoption import Adoption
+
+        return Adoption(self)
 
     # -- the face of a process -----------------------------------------------------------------
 
@@ -225,10 +257,15 @@ class Acquisition:
                 if record["name"] == "acquisition.started":
                     self.pid = record["data"]["pid"]
                     self.started_at = datetime.fromisoformat(record["time"])
+                    self.started_mono = record["mono"]
                 elif record["name"] == "acquisition.ended":
-                    self.ended = record["data"]
-                    self.returncode = returncode_of(record["data"])
-                    self.ended_at = datetime.fromisoformat(record["time"])
+                    self.take_end(record["data"], datetime.fromisoformat(record["time"]))
+
+    def take_end(self, ended: dict[str, Any], at: datetime | None = None) -> None:
+        """Take a record of the end for true; its time is now unless it is given."""
+        self.ended = ended
+        self.returncode = returncode_of(ended)
+        self.ended_at = at or datetime.now().astimezone()
 
     def close(self) -> None:
         """Let go of the run; a guard that still runs then counts its launcher as lost."""

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from openscope_experimental_launcher.supervision.wakeup import Wakeup
@@ -22,13 +22,21 @@ from openscope_experimental_launcher.supervision.wakeup import Wakeup
 if sys.platform == "win32":
     raise ImportError("tree_linux is for Linux")
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 _THREADS_EVERY_S = 1.0
 _KILL_LIMIT_S = 10.0
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+
+
+def become_subreaper() -> None:
+    """Let every descendant that loses its parent become this process's child."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
 class _Member:
@@ -83,21 +91,24 @@ class Tree:
     """
 
     def __init__(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+        become_subreaper()
         self.pid = 0
         self.start_time = ""
         self.status: int | None = None
         self._guard = _Member(os.getpid())
         self._members: dict[int, _Member] = {}
         self._threads_checked = 0.0
+        self._in_child: Callable[[], None] | None = None
         self._wakeup = Wakeup()
 
     @staticmethod
     def boot_id() -> str:
         """What tells this boot of the machine from every other."""
         return _read(BOOT_ID_FILE).decode().strip()
+
+    def end_with_guard(self) -> None:
+        """Let the system ask the main process to end (SIGTERM) when whoever guards it dies."""
+        self._in_child = _end_with_parent
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process in a process group of its own, with output straight to files."""
@@ -108,6 +119,7 @@ class Tree:
             stdout=stdout,
             stderr=stderr,
             process_group=0,
+            preexec_fn=self._in_child,
         )
         # This class reaps it; Popen must neither wait for it nor warn about it.
         process.returncode = 0
@@ -243,6 +255,10 @@ class Tree:
         member = self._members.pop(pid, None)
         if member is not None:
             member.close()
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _children_now(pid: int) -> list[int]:

@@ -75,6 +75,9 @@ class Tree:
         )
         return said.stdout.strip()
 
+    def end_with_guard(self) -> None:
+        """Linux only; elsewhere the system knows of no such wish."""
+
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process in a process group of its own, with output straight to files."""
         process = subprocess.Popen(

@@ -203,8 +203,22 @@ def create_job() -> int:
     return job
 
 
+def join_job(launchers: Sequence[int] | None) -> int:
+    """A handle of the guard's own for the job it shares with its launcher.
+
+    Args:
+        launchers: pid of the launcher and its handle of the job; None for a job that is the
+            guard's alone, as it also is when the launcher is gone.
+    """
+    return _share_job(*launchers) if launchers else create_job()
+
+
+def end_last() -> None:
+    """At log-off, let the tree go before this process, so that it can record its end."""
+    _set_shutdown_order(_ENDED_LAST, 0)
+
+
 def _share_job(launcher: int, handle: int) -> int:
-    """A handle of our own for another process's job; a new job when that process is gone."""
     own = wintypes.HANDLE()
     try:
         process = _open_process(_PROCESS_DUP_HANDLE, False, launcher)
@@ -249,18 +263,20 @@ class Tree:
     pid is its identity), and once the main process has ended `status`, its exit code.
 
     Args:
-        launchers_job: pid of the launcher and its handle of the job object to use, of which the
-            guard gets a handle of its own; None makes a job that is the guard's alone.
+        job: handle of the job object that holds it.
+        pid: the main process that another process started in the job, to be watched by this one
+            too; 0 for none yet.
+
+    Raises:
+        OSError: there is no process `pid`.
     """
 
-    def __init__(self, launchers_job: Sequence[int] | None = None) -> None:
-        self._job = _share_job(*launchers_job) if launchers_job else create_job()
-        # At log-off the tree goes before the guard, so that the guard can record its end.
-        _set_shutdown_order(_ENDED_LAST, 0)
-        self.pid = 0
-        self.start_time = ""
+    def __init__(self, job: int, pid: int = 0) -> None:
+        self._job = job
+        self.pid = pid
+        self._process = _open_process(_READ_PROCESS, False, pid) if pid else 0
+        self.start_time = _created(self._process) if pid else ""
         self.status: int | None = None
-        self._process = 0
         self._members: dict[int, int] = {}
         self._earlier_cpu_s = self._cpu_s()
 
@@ -274,6 +290,9 @@ class Tree:
         )
         _raise_for(status, "the time of the boot")
         return str(now.boot_time - now.boot_time_bias)
+
+    def end_with_guard(self) -> None:
+        """The job does so anyway, unless the launcher holds it too."""
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process inside the job, with output straight to files.
@@ -310,7 +329,7 @@ class Tree:
 
     def reap(self) -> bool:
         """Collect the main process if it has ended. Returns whether anything is still alive."""
-        if self.status is None and _wait_for(self._process, 0) == 0:
+        if self.status is None and self._process and _wait_for(self._process, 0) == 0:
             code = wintypes.DWORD()
             _get_exit_code(self._process, ctypes.byref(code))
             self.status = code.value
@@ -357,7 +376,7 @@ class Tree:
         while self.reap():
             _terminate_job(self._job, _KILLED_EXIT_CODE)
             if time.monotonic() > deadline:
-                return self._pids()
+                return self.pids()
             time.sleep(_KILL_LOOK_S)
         return []
 
@@ -371,7 +390,8 @@ class Tree:
         used = self._accounting()
         return float(used.user_time + used.kernel_time) / 1e7
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
+        """Process ids of everything in the job."""
         room = int(self._accounting().active_processes) + 16
         while True:
             listed = (ctypes.c_size_t * (room + 1))()  # two counts, in the place of one pid
@@ -387,7 +407,7 @@ class Tree:
 
     def _refresh(self) -> None:
         """Hold a handle of every process of the tree: while it is open, the pid stays theirs."""
-        pids = set(self._pids())
+        pids = set(self.pids())
         for pid in self._members.keys() - pids:
             _close(self._members.pop(pid))
         for pid in pids - self._members.keys():

@@ -105,6 +105,12 @@ class ProcessLock:
             self._holder_path().write_text(json.dumps(holder), encoding="utf-8")
         return True
 
+    def fileno(self) -> int:
+        """The descriptor that holds it: whoever has a copy of it holds the lock too (POSIX)."""
+        if self._fd is None:
+            raise ValueError(f"the lock is not held: {self.path}")
+        return self._fd
+
     def release(self) -> None:
         """Give the lock back; does nothing when it is not held."""
         if self._fd is not None:

@@ -26,10 +26,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 if __name__ == "__main__":  # executed as a file: let it find its own modules, after the library's
     sys.path.append(str(Path(__file__).parents[2]))
@@ -53,12 +52,6 @@ else:
 
 if sys.platform == "linux":
     from openscope_experimental_launcher.supervision.understudy import split
-else:
-
-    def split(_: Container[int]) -> int:
-        """No understudy: only on Linux can a process inherit another's children."""
-        return 0
-
 
 GUARDED, NOT_STARTED = 0, 4
 """Exit codes; Python's own, for a program that broke down, is 1."""
@@ -135,31 +128,23 @@ class Guard:
         )
         return True
 
-    def take_over(self, fallen: int) -> bool:
-        """Go on for a guard that was killed. Returns whether there is an acquisition to guard.
+    def take_over(self, fallen: int) -> None:
+        """Go on for a guard that was killed.
 
         Args:
             fallen: its process id.
         """
-        started = self.records.of("acquisition.started")
-        if not started:
-            # It may have been killed between the start of the acquisition and its record.
-            self.tree.kill()
-            self.records.write("acquisition.not_started", {"error": "its guard was killed"})
-            return False
-        main = started[0]["data"]
-        self.tree.pid, self.tree.start_time = main["pid"], main["start_time"]
-        self._began, self._last_output = started[0]["mono"], time.monotonic()
+        (started,) = self.records.of("acquisition.started")
+        self.tree.pid, self.tree.start_time = (started["data"][k] for k in ("pid", "start_time"))
+        self._began, self._last_output = started["mono"], time.monotonic()
         self._clock_offset = time.time() - time.monotonic()
-        self.outputs = [
-            OutputFile(Path(self.spec[name]), fallen=True) for name in ("stdout", "stderr")
-        ]
+        outputs = (Path(self.spec[name]) for name in ("stdout", "stderr"))
+        self.outputs = [OutputFile(path, fallen=True) for path in outputs]
         self._said = {(w["data"]["about"], "warn") for w in self.records.of("acquisition.warned")}
         samples = self.records.of("acquisition.sampled")
         self._peak_mb = max((sample["data"]["memory_mb"] for sample in samples), default=0.0)
         self.records.write("guard.replaced", {"fallen": fallen, "guard_pid": os.getpid()})
         self._go_on_stopping()
-        return True
 
     def _go_on_stopping(self) -> None:
         """Take up the stop that was asked for, and the one that the policy now wants."""
@@ -436,22 +421,57 @@ def hand_over(spec: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Guard one run, and end when it is over. Returns the exit code when there is none: no order
-    ever came, or the acquisition could not be started."""
+    """Guard one run. Returns the exit code when there is nothing to guard: no order ever came, or
+    the acquisition could not be started; else this process ends with the run."""
+    if sys.platform == "linux":
+        understudy = split((GUARDED, NOT_STARTED), go_on)
     line = sys.stdin.buffer.readline()
     if not line:
         return GUARDED
     order = json.loads(line)
+    folder = settle_in(order)
+    lock = ProcessLock(folder / "guard.lock")
+    if not lock.acquire():
+        return NOT_STARTED
+    guard = new_guard(order)
+    started = guard.start()
+    if started and sys.platform == "linux":
+        understudy.tell(line, lock.fileno())
+    with suppress(OSError):  # the launcher, which reads one line, may be gone by now
+        os.write(1, b"started\n" if started else b"not started\n")
+    if started:
+        guard.watch()
+        guard.finish()
+        leave(guard)
+    return NOT_STARTED
+
+
+def go_on(order_line: bytes, fallen: int) -> NoReturn:
+    """Guard a run on in the place of a guard that was killed."""
+    order = json.loads(order_line)
+    settle_in(order)
+    guard = new_guard(order)
+    if not guard.records.of("acquisition.ended"):
+        guard.take_over(fallen)
+        guard.watch()
+        guard.finish()
+    leave(guard)
+
+
+def settle_in(order: dict[str, Any]) -> Path:
+    """Make an order's environment this process's own. Returns the run folder."""
     folder = Path(order["run_folder"])
     with (folder / "guard.err").open("ab") as errors:
         os.dup2(errors.fileno(), 2)
     # The child inherits this environment; the guard itself needs none.
     os.environ.clear()
     os.environ.update(order["environment"])
-    lock = ProcessLock(folder / "guard.lock")
-    if not lock.acquire():
-        return NOT_STARTED
-    fallen = split((GUARDED, NOT_STARTED))
+    return folder
+
+
+def new_guard(order: dict[str, Any]) -> Guard:
+    """A guard for an order, deaf to what is meant for others."""
+    folder = Path(order["run_folder"])
     if sys.platform == "win32":
         guard = Guard(folder, Tree(join_job(order["job"])))
         end_last()
@@ -464,26 +484,16 @@ def main() -> int:
     passed_over = "SIGBREAK" if sys.platform == "win32" else "SIGHUP"
     signal.signal(signal.Signals[passed_over], lambda *_: None)
     stay_awake()
-    if not guard.records.of("acquisition.ended"):
-        started = guard.take_over(fallen) if fallen else guard.start()
-        answer(b"started\n" if started else b"not started\n")
-        if not started:
-            return NOT_STARTED
-        guard.watch()
-        guard.finish()
-    attended = is_held(folder / "launcher.lock")
-    lock.release()
-    if not attended and guard.spec.get("recover"):
+    return guard
+
+
+def leave(guard: Guard) -> NoReturn:
+    """End this process after an acquisition, and let it be recovered if no launcher is there."""
+    if guard.spec.get("recover") and not is_held(guard.folder / "launcher.lock"):
         hand_over(guard.spec)
     # Everything is written, and whoever waits for the lock waits for this process and for its
     # understudy: taking the interpreter apart would only keep them.
     os._exit(GUARDED)
-
-
-def answer(words: bytes) -> None:
-    """Tell the launcher, which reads one line, whether the acquisition was started."""
-    with suppress(OSError):  # it had its answer from the guard that was killed, or is gone
-        os.write(1, words)
 
 
 if __name__ == "__main__":

@@ -1,42 +1,78 @@
 """The guard's understudy: who goes on when a guard is killed. Linux, standard library only.
 
-Before it starts anything, the guard's program splits in two. The child is the guard. The parent
-only waits, and whatever the guard held open (its lock among it) stays open in it; it is a child
-subreaper (prctl(2)), so that a killed guard's processes become its own. Then it goes on in the
-guard's place, and still learns the true exit.
+Before it has anything to guard, the guard's program splits in two. The child becomes the guard.
+The parent, its understudy, only waits. It is a child subreaper (prctl(2)), so that the processes of
+a killed guard become its own; it is told what is guarded, and shares the guard's lock, so that
+nobody takes the run for ended meanwhile. Then it goes on in the guard's place, and still learns the
+true exit.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import socket
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 
-from openscope_experimental_launcher.supervision.tree_linux import become_subreaper
+from openscope_experimental_launcher.supervision.tree_linux import Tree, become_subreaper
 
 if sys.platform != "linux":
     raise ImportError("understudy is for Linux")
 
 
-def split(done: Container[int]) -> int:
-    """Go on as two processes.
+class Understudy:
+    """The guard's line to its understudy."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def tell(self, order: bytes, lock: int) -> None:
+        """Say what is guarded now: the launcher's order, a line, and the descriptor of the lock."""
+        socket.send_fds(self._line, [order[:1]], [lock])
+        self._line.sendall(order[1:])
+
+
+def split(done: Container[int], go_on: Callable[[bytes, int], None]) -> Understudy:
+    """Go on as two processes; only the guard returns from here.
 
     Args:
         done: exit codes of a guard that has done its work, which ends both.
-
-    Returns:
-        0 in the guard. In the understudy this returns only when the guard was killed or broke
-        down, with the process id it had.
+        go_on: called in the understudy when the guard was killed or broke down while it guarded
+            something, with the order and the process id the guard had; must not return.
     """
     become_subreaper()
+    mine, theirs = socket.socketpair()
     guard = os.fork()
     if guard == 0:
         os.setsid()  # so that a signal to the group of one does not reach the other
-        return 0
+        mine.close()
+        # The two share their memory until one of them writes to it; a look at every object
+        # writes to most of it, and it is done before there is any hurry.
+        gc.collect()
+        return Understudy(theirs)
+    theirs.close()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    order = _told(mine)
     _, status = os.waitpid(guard, 0)
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status) in done:
-        os._exit(os.WEXITSTATUS(status))
-    return guard
+    code = os.waitstatus_to_exitcode(status)
+    if code in done:
+        os._exit(code)
+    if order:
+        go_on(order, guard)
+    # Nobody was told that it started, so it must not go on, should it have begun.
+    Tree().kill()
+    os._exit(1)
+
+
+def _told(line: socket.socket) -> bytes:
+    """What the guard tells; nothing when it ends before. The lock that comes with it stays open."""
+    order, *_ = socket.recv_fds(line, 1, 1)
+    while order and not order.endswith(b"\n"):
+        more = line.recv(65536)
+        if not more:
+            return b""
+        order += more
+    return order

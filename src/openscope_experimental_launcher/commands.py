@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .errors import CommandError
+from .errors import CommandError, attempt
 from .masking import mask_arguments, mask_text
 
+OnLine = Callable[[str], None]
+
 _SHOWN_OUTPUT = 4000
+_CHUNK = 65536
+_LONGEST_LINE = 65536
+_LOOK_S = 0.1
+_LEFT_OPEN_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class CommandResult(NamedTuple):
@@ -71,8 +83,10 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     timeout_s: float,
     expected: Sequence[int] = (0,),
-    on_error_line: Callable[[str], None] | None = None,
+    on_line: OnLine | None = None,
+    on_error_line: OnLine | None = None,
     input_bytes: bytes | None = None,
+    kept_bytes: int | None = None,
 ) -> CommandResult:
     """Run a helper program to its end, without a shell and without a way to ask questions.
 
@@ -82,9 +96,12 @@ def run_command(
         environment: the whole environment; this process's when None.
         timeout_s: seconds after which the program and its children are killed.
         expected: exit codes that are no failure.
-        on_error_line: called with each piece of standard error between newlines or carriage
-            returns as it arrives (progress of long work), from another thread.
+        on_line: called with each piece of standard output between newlines or carriage returns
+            as it arrives, from another thread. One that fails is not called again; it takes
+            nothing from the program.
+        on_error_line: the same for standard error (progress of long work).
         input_bytes: what it can read from standard input; nothing when None.
+        kept_bytes: how much of the end of each output to keep; everything when None.
 
     Raises:
         CommandFailed: it ended with an unexpected code.
@@ -107,53 +124,127 @@ def run_command(
             code="command-not-started",
             where=" ".join(mask_arguments(list(arguments))),
         ) from error
+    outputs = (
+        _Output(process.stdout, on_line, kept_bytes),
+        _Output(process.stderr, on_error_line, kept_bytes),
+    )
     try:
-        stdout, stderr = _communicate(process, timeout_s, on_error_line, input_bytes)
+        _feed(process, input_bytes)
+        _wait(process, outputs, timeout_s)
     except subprocess.TimeoutExpired as error:
         _kill_group(process)
         raise CommandError(
-            f"{program} gave no result within {timeout_s:.0f} s and was stopped.",
+            f"{program} gave no result within {timeout_s:.0f} s and was stopped."
+            f"{_last_words(outputs)}",
             code="command-timeout",
             where=" ".join(mask_arguments(list(arguments))),
         ) from error
     except BaseException:
         _kill_group(process)
         raise
-    result = CommandResult(tuple(arguments), process.returncode, stdout, stderr)
+    result = CommandResult(
+        tuple(arguments), process.returncode, outputs[0].content(), outputs[1].content()
+    )
     if result.code not in expected:
         raise CommandFailed(result)
     return result
 
 
-def _communicate(
-    process: subprocess.Popen[bytes],
-    timeout_s: float,
-    on_error_line: Callable[[str], None] | None,
-    input_bytes: bytes | None,
-) -> tuple[bytes, bytes]:
-    if on_error_line is None:
-        return process.communicate(input_bytes, timeout=timeout_s)
-    assert process.stderr is not None  # noqa: S101 - it was opened as a pipe above
-    collected: list[bytes] = []
-    reader = threading.Thread(
-        target=_read_lines, args=(process.stderr, collected, on_error_line), daemon=True
-    )
-    reader.start()
-    stderr, process.stderr = process.stderr, None
-    stdout, _ = process.communicate(input_bytes, timeout=timeout_s)
-    reader.join(timeout=5)
-    stderr.close()
-    return stdout, b"".join(collected)
+class _Output:
+    """One of a program's outputs, read by a thread of its own until it ends."""
 
+    def __init__(
+        self, stream: IO[bytes] | None, on_line: OnLine | None, kept_bytes: int | None
+    ) -> None:
+        assert stream is not None  # noqa: S101 - it was opened as a pipe
+        self._stream = stream
+        self._on_line = on_line
+        self._kept_bytes = kept_bytes
+        self._kept: deque[bytes] = deque()
+        self._size = 0
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
-def _read_lines(stream: IO[bytes], collected: list[bytes], on_line: Callable[[str], None]) -> None:
-    rest = b""
-    while chunk := os.read(stream.fileno(), 65536):
-        collected.append(chunk)
-        *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+    def content(self) -> bytes:
+        """What came so far, or its end."""
+        content = b"".join(tuple(self._kept))
+        return content[-self._kept_bytes :] if self._kept_bytes else content
+
+    def _read(self) -> None:
+        rest = b""
+        with self._stream:
+            while chunk := os.read(self._stream.fileno(), _CHUNK):
+                self._keep(chunk)
+                if self._on_line is not None:
+                    *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+                    if len(rest) > _LONGEST_LINE:
+                        lines, rest = [*lines, rest], b""
+                    self._tell(lines)
+        self._tell([rest])
+
+    def _keep(self, chunk: bytes) -> None:
+        self._kept.append(chunk)
+        self._size += len(chunk)
+        while self._kept_bytes and self._size - len(self._kept[0]) >= self._kept_bytes:
+            self._size -= len(self._kept.popleft())
+
+    def _tell(self, lines: list[bytes]) -> None:
         for line in lines:
-            if line.strip():
-                on_line(mask_text(line.decode("utf-8", "replace").strip()))
+            tell, text = self._on_line, _text(line)
+            if tell is None or not text:
+                continue
+            failure = attempt(partial(tell, mask_text(text)))
+            if failure is not None:
+                self._on_line = None
+                _log.warning("Output is not shown any more: %s", failure.traceback)
+
+
+def _text(data: bytes) -> str:
+    """A program's words. Windows' own programs speak the console's code page."""
+    try:
+        return data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return data.decode("oem" if sys.platform == "win32" else "utf-8", "replace").strip()
+
+
+def _feed(process: subprocess.Popen[bytes], data: bytes | None) -> None:
+    """Give a program its input, in a thread, since it may never read it."""
+    stream = process.stdin
+    if stream is None:
+        return
+
+    def write() -> None:
+        with suppress(OSError), stream:  # a program that ended does not read
+            stream.write(data or b"")
+
+    threading.Thread(target=write, daemon=True).start()
+
+
+def _wait(
+    process: subprocess.Popen[bytes], outputs: Sequence[_Output], timeout_s: float
+) -> None:
+    """Wait for the end of a program and of its outputs.
+
+    What it leaves running may keep its outputs open: that is not waited for.
+
+    Raises:
+        subprocess.TimeoutExpired: it did not end in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    outputs_until = deadline
+    for output in outputs:
+        while output.reader.is_alive() and time.monotonic() < outputs_until:
+            output.reader.join(_LOOK_S)
+            if process.poll() is not None:
+                outputs_until = min(outputs_until, time.monotonic() + _LEFT_OPEN_S)
+    process.wait(max(deadline - time.monotonic(), 0))
+
+
+def _last_words(outputs: Sequence[_Output]) -> str:
+    for output in outputs:
+        output.reader.join(_LEFT_OPEN_S)
+    said = mask_text("\n".join(filter(None, (_text(output.content()) for output in outputs))))
+    return f" Its last words: {said[-_SHOWN_OUTPUT:]}" if said else ""
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

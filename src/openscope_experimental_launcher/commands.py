@@ -61,19 +61,42 @@ class CommandFailed(CommandError):
 
     Attributes:
         result: everything the program left.
+        said: the end of its error output, else of its output; secrets masked.
     """
 
     default_code = "command-failed"
 
     def __init__(self, result: CommandResult) -> None:
         self.result = result
+        self.said = _end_of(result.stderr) or _end_of(result.stdout)
         program = Path(result.arguments[0]).name
-        said = result.error_text or mask_text(result.stdout.decode("utf-8", "replace").strip())
-        said = said[-_SHOWN_OUTPUT:] or "it said nothing"
         super().__init__(
-            f"{program} failed with exit code {result.code}: {said}",
+            f"{program} failed with exit code {result.code}: {self.said or 'it said nothing'}",
             where=" ".join(mask_arguments(list(result.arguments))),
         )
+
+
+class CommandTimeout(CommandError):
+    """A helper program did not end in time and was stopped.
+
+    Attributes:
+        said: the end of what it had said, secrets masked.
+    """
+
+    default_code = "command-timeout"
+
+    def __init__(self, arguments: Sequence[str], timeout_s: float, said: str) -> None:
+        self.said = said
+        words = f" Its last words: {said}" if said else ""
+        super().__init__(
+            f"{Path(arguments[0]).name} gave no result within {timeout_s:.0f} s and was stopped."
+            f"{words}",
+            where=" ".join(mask_arguments(list(arguments))),
+        )
+
+
+def _end_of(output: bytes) -> str:
+    return mask_text(_text(output))[-_SHOWN_OUTPUT:]
 
 
 def run_command(
@@ -105,7 +128,8 @@ def run_command(
 
     Raises:
         CommandFailed: it ended with an unexpected code.
-        CommandError: it could not be started, or ran out of time.
+        CommandTimeout: it ran out of time.
+        CommandError: it could not be started.
     """
     program = Path(arguments[0]).name
     try:
@@ -133,12 +157,7 @@ def run_command(
         _wait(process, outputs, timeout_s)
     except subprocess.TimeoutExpired as error:
         _kill_group(process)
-        raise CommandError(
-            f"{program} gave no result within {timeout_s:.0f} s and was stopped."
-            f"{_last_words(outputs)}",
-            code="command-timeout",
-            where=" ".join(mask_arguments(list(arguments))),
-        ) from error
+        raise CommandTimeout(arguments, timeout_s, _last_words(outputs)) from error
     except BaseException:
         _kill_group(process)
         raise
@@ -220,9 +239,7 @@ def _feed(process: subprocess.Popen[bytes], data: bytes | None) -> None:
     threading.Thread(target=write, daemon=True).start()
 
 
-def _wait(
-    process: subprocess.Popen[bytes], outputs: Sequence[_Output], timeout_s: float
-) -> None:
+def _wait(process: subprocess.Popen[bytes], outputs: Sequence[_Output], timeout_s: float) -> None:
     """Wait for the end of a program and of its outputs.
 
     What it leaves running may keep its outputs open: that is not waited for.
@@ -243,8 +260,8 @@ def _wait(
 def _last_words(outputs: Sequence[_Output]) -> str:
     for output in outputs:
         output.reader.join(_LEFT_OPEN_S)
-    said = mask_text("\n".join(filter(None, (_text(output.content()) for output in outputs))))
-    return f" Its last words: {said[-_SHOWN_OUTPUT:]}" if said else ""
+    said = filter(None, (_end_of(output.content()) for output in outputs))
+    return "\n".join(said)[-_SHOWN_OUTPUT:]
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

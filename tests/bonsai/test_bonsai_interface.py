@@ -90,7 +90,8 @@ def test_setup_runs_the_script_when_a_package_is_missing(interface, repository, 
     params = {"bonsai_exe_path": "bonsai/Bonsai.exe", "bonsai_setup_script": "setup.sh"}
     assert interface.setup_bonsai_environment(params, repository), "Bonsai downloads them itself"
     assert (repository / "ran").exists()
-    assert "Bonsai.Vision 2.8.0 is not installed" in caplog.text
+    assert "Bonsai.Vision 2.8.0" in caplog.text
+    assert [found.code for found in interface.findings] == ["bonsai-package-missing"]
 
 
 @posix_only
@@ -109,6 +110,8 @@ def test_setup_that_does_not_work(interface, repository, caplog, name, body, sai
     params = {"bonsai_exe_path": "bonsai/Bonsai.exe", "bonsai_setup_script": name}
     assert not interface.setup_bonsai_environment(params, repository)
     assert said in caplog.text
+    assert interface.error is not None
+    assert said in interface.error.message
 
 
 def test_setup_without_what_it_needs(interface, repository, caplog) -> None:
@@ -120,9 +123,13 @@ def test_setup_without_what_it_needs(interface, repository, caplog) -> None:
 
 @posix_only
 def test_a_setup_script_that_hangs_is_stopped(interface, repository, caplog) -> None:
-    (repository / "setup.sh").write_text("read answer\nsleep 60\n")
-    assert not interface.install_bonsai(repository / "setup.sh", timeout_s=0.5)
-    assert "was stopped" in caplog.text
+    (repository / "setup.sh").write_text(
+        "printf 'Accept the licence? [y/n] '; read answer || echo nobody answers; sleep 60\n"
+    )
+    assert not interface.install_bonsai(repository / "setup.sh", timeout_s=1)
+    assert interface.error.code == "bonsai-setup-failed"
+    assert "was stopped after 1 s" in interface.error.message
+    assert "Accept the licence? [y/n] nobody answers" in interface.error.message
 
 
 @posix_only

@@ -339,6 +339,23 @@ def test_a_setup_script_may_bring_the_program(checked, repository) -> None:
     assert (finding.level, finding.code) == ("warning", "bonsai-not-installed")
 
 
+def test_without_a_path_the_program_is_in_its_usual_folder(checked, repository) -> None:
+    (repository / "bonsai").rename(repository / ".bonsai")
+    assert checked(bonsai_exe_path=None) == []
+    (repository / ".bonsai").rename(repository / "src" / ".bonsai")
+    assert checked(bonsai_exe_path=None) == [], "beside the workflow"
+    (repository / "src" / ".bonsai" / "Bonsai.exe").unlink()
+    with pytest.raises(EngineError) as caught:
+        checked(bonsai_exe_path=None)
+    assert caught.value.code == "bonsai-exe-not-given"
+    (repository / "src" / ".bonsai" / "Setup.cmd").touch()
+    with pytest.raises(EngineError, match="bonsai_setup_script: 'src/.bonsai/Setup.cmd'"):
+        checked(bonsai_exe_path=None)
+    assert codes(checked(bonsai_exe_path=None, bonsai_setup_script="src/.bonsai/Setup.cmd")) == [
+        "bonsai-not-installed"
+    ]
+
+
 # Properties and values
 
 
@@ -435,14 +452,19 @@ def test_an_output_without_a_name_is_a_warning(checked) -> None:
 
 def test_packages_are_verified_beside_the_program(checked, repository) -> None:
     shutil.copy(repository / "src" / "Bonsai.config", repository / "bonsai")
-    findings = checked()
-    assert set(codes(findings)) == {"bonsai-package-missing"}
-    assert len(findings) == 8
+    (missing,) = checked()
+    assert missing.code == "bonsai-package-missing"
+    assert "Bonsai.Harp 3.5.0-build240401" in missing.message
+    assert len(missing.message.split(",")) == 8
     for name in ("Bonsai.2.8.1", "Bonsai.Core.2.8.1.0", "Bonsai.System.2.8.0", "Bonsai.Vision.2.7"):
         folder = repository / "bonsai" / "Packages" / name
         folder.mkdir(parents=True)
         (folder / f"{name}.nupkg").touch()
-    assert codes(checked()) == ["bonsai-package-differs"] + ["bonsai-package-missing"] * 4
+    still, differs = checked(bonsai_setup_script="src/Bonsai.config")
+    assert (still.code, differs.code) == ("bonsai-package-missing", "bonsai-package-differs")
+    assert len(still.message.split(",")) == 4
+    assert "Bonsai.Vision is installed at 2.7, not at 2.8.0" in differs.message
+    assert "runs before the session" in differs.fix
 
 
 def test_a_needed_assembly_that_no_package_brings(checked, repository) -> None:

@@ -90,8 +90,8 @@ def test_missing_and_differing_are_told_apart(tmp_path: Path) -> None:
     wanted = {"Bonsai.Core": "2.8.1", "Bonsai.Vision": "2.8.0", "BonVision": "0.11.0"}
     findings = compare_packages(wanted, installed_packages(tmp_path))
     assert [(f.level, f.code) for f in findings] == [
-        ("warning", "bonsai-package-differs"),
         ("warning", "bonsai-package-missing"),
+        ("warning", "bonsai-package-differs"),
     ]
-    assert "2.7.0" in findings[0].message
-    assert "2.8.0" in findings[0].message
+    assert "BonVision 0.11.0" in findings[0].message
+    assert "Bonsai.Vision is installed at 2.7.0, not at 2.8.0" in findings[1].message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -13,8 +13,8 @@ from typing import Any, cast
 from ..engines.bonsai import environment
 from ..engines.bonsai.launch import command_line
 from ..engines.bonsai.packages import compare_packages, installed_packages
-from ..engines.bonsai.program import exe_in, program_findings, program_of
-from ..errors import EngineError, LauncherError
+from ..engines.bonsai.program import ENVIRONMENT_FOLDER, exe_in, program_findings, program_of
+from ..errors import EngineError, Finding, LauncherError
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +25,20 @@ class BonsaiInterface:
     An experiment's run builds its command line with the same code and starts it under the guard;
     `start_workflow` starts Bonsai alone, without a session.
 
+    Args:
+        on_line: told each line of a setup script's output as it comes, from another thread.
+
     Attributes:
         bonsai_exe_path: the Bonsai program; None until it is set.
+        error: why the last set-up did not work, else None.
+        findings: what the last set-up warned of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_line: Callable[[str], None] = _log.info) -> None:
+        self.on_line = on_line
         self.bonsai_exe_path: str | None = None
+        self.error: LauncherError | None = None
+        self.findings: tuple[Finding, ...] = ()
 
     def set_bonsai_path(self, bonsai_exe_path: str | Path) -> None:
         """Say where Bonsai is.
@@ -48,8 +56,8 @@ class BonsaiInterface:
         Runs `bonsai_setup_script` when the program or a package is missing, then verifies.
 
         Args:
-            params: `bonsai_exe_path`, and where wanted `bonsai_setup_script` and
-                `bonsai_config_path`.
+            params: `bonsai_exe_path` (without it `.bonsai/Bonsai.exe`), and where wanted
+                `bonsai_setup_script`, `bonsai_setup_timeout_s` and `bonsai_config_path`.
             repository_path: folder that relative paths refer to; the current one when None.
 
         Returns:
@@ -57,24 +65,40 @@ class BonsaiInterface:
             download itself are only warned of.
         """
         root = Path(repository_path or ".").absolute()
-        exe, script, config = (
+        exe = root / (params.get("bonsai_exe_path") or f"{ENVIRONMENT_FOLDER}/Bonsai.exe")
+        script, config = (
             root / params[key] if params.get(key) else None
-            for key in ("bonsai_exe_path", "bonsai_setup_script", "bonsai_config_path")
+            for key in ("bonsai_setup_script", "bonsai_config_path")
         )
-        if exe is None:
-            _log.error("The parameters name no Bonsai program (bonsai_exe_path).")
-            return False
-        try:
-            warnings = environment.set_up(
-                exe_in(exe), script=script, config=config, on_line=_log.info
+        limit_s = float(params.get("bonsai_setup_timeout_s") or environment.SETUP_TIMEOUT_S)
+
+        def set_up() -> None:
+            self.findings = tuple(
+                environment.set_up(
+                    exe_in(exe),
+                    script=script,
+                    config=config,
+                    timeout_s=limit_s,
+                    on_line=self.on_line,
+                )
             )
-        except LauncherError as error:
-            _log.error("%s", error.render())
+
+        if not self._done(set_up):
             return False
-        for warning in warnings:
-            _log.warning("%s", warning.render())
+        for finding in self.findings:
+            _log.warning("%s", finding.render())
         self.set_bonsai_path(exe)
         return True
+
+    def _done(self, work: Callable[[], None]) -> bool:
+        """Do it; what is wrong is logged and kept."""
+        self.error, self.findings = None, ()
+        try:
+            work()
+        except LauncherError as error:
+            self.error = error
+            _log.error("%s", error.render())
+        return self.error is None
 
     def check_installation(self) -> bool:
         """Whether the program that was set can be started here; why not is logged."""
@@ -96,15 +120,12 @@ class BonsaiInterface:
             timeout_s: seconds after which it and its children are killed.
 
         Returns:
-            Whether it succeeded; its output, and what went wrong, are logged.
+            Whether it succeeded; what went wrong is logged.
         """
         script = Path(setup_script).absolute()
-        try:
-            environment.run_setup_script(script, timeout_s=timeout_s, on_line=_log.info)
-        except LauncherError as error:
-            _log.error("%s", error.render())
-            return False
-        return True
+        return self._done(
+            lambda: environment.run_setup_script(script, timeout_s=timeout_s, on_line=self.on_line)
+        )
 
     def parse_bonsai_config(self, config_path: str | Path) -> dict[str, str]:
         """The packages that a `Bonsai.config` asks for.

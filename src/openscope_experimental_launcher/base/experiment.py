@@ -155,7 +155,7 @@ class BaseExperiment:
         """Finds and installs Bonsai; a subclass may put another object in its place."""
         from .bonsai_interface import BonsaiInterface
 
-        return BonsaiInterface()
+        return BonsaiInterface(on_line=lambda line: self._tell(f"| {line}"))
 
     def _begin_afresh(self) -> None:
         """Forget the last run's session, but not the answers."""
@@ -456,14 +456,19 @@ class BaseExperiment:
     def _set_up_bonsai(self, plan: Plan) -> None:
         if plan.rehearsal:
             return
+        from ..engines.bonsai.launch import exe_path
+
         parameters = plan.parameters.model_dump(exclude_none=True)
+        parameters["bonsai_exe_path"] = str(exe_path(plan.parameters, plan.source))
+        self._tell(f"Making sure of Bonsai ({plan.parameters.bonsai_setup_script})")
         if not self.bonsai_interface.setup_bonsai_environment(parameters, plan.source.root):
-            raise EngineError(
+            raise getattr(self.bonsai_interface, "error", None) or EngineError(
                 "Bonsai could not be set up; the log says why.",
                 code="bonsai-setup-failed",
                 where=f"bonsai_setup_script: {plan.parameters.bonsai_setup_script}",
                 fix="Run the setup script by hand and look at what it says.",
             )
+        self._report("repository", getattr(self.bonsai_interface, "findings", ()))
         # What was installed just now may be started in another way (mono for a Windows program).
         self._plan = plan._replace(launch=self.make_plan().launch)
 

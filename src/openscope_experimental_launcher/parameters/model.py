@@ -264,10 +264,14 @@ class Parameters(BaseModel):
         default=None, description="Folder in which session folders are made."
     )
     bonsai_exe_path: _Path = Field(
-        default=None, description="Bonsai.exe, relative to the repository."
+        default=None,
+        description="Bonsai.exe, relative to the repository; else the one in its folder .bonsai.",
     )
     bonsai_setup_script: _Path = Field(
         default=None, description="Script of the repository that installs Bonsai and its packages."
+    )
+    bonsai_setup_timeout_s: float = Field(
+        default=900.0, gt=0, le=_LONGEST_S, description="Seconds that the setup script may take."
     )
     bonsai_config_path: _Path = Field(
         default=None,

@@ -48,9 +48,9 @@ def check_launch(parameters: Parameters, source: Source, launch: Launch) -> list
 
 def _exe_findings(parameters: Parameters, source: Source) -> list[Finding]:
     exe = exe_path(parameters, source)
-    where = f"bonsai_exe_path: {parameters.bonsai_exe_path!r}"
+    where = f"bonsai_exe_path: {parameters.bonsai_exe_path or str(exe)!r}"
     if not exe.exists():
-        if source.exists(Path(parameters.bonsai_exe_path or "")):
+        if source.exists(exe):
             return []
         if parameters.bonsai_setup_script:
             return _installable(parameters.bonsai_setup_script, source, where)
@@ -80,7 +80,7 @@ def _package_findings(parameters: Parameters, source: Source, workflow: Workflow
     named = parameters.bonsai_config_path
     path = source.root / named if named else folder / CONFIG_NAME
     try:
-        data = source.read(Path(named)) if named else path.read_bytes()
+        data = source.read(path)
     except OSError as error:
         if not named:
             return []
@@ -92,7 +92,10 @@ def _package_findings(parameters: Parameters, source: Source, workflow: Workflow
     except EngineError as error:
         return list(error.findings)
     installed = installed_packages(folder / PACKAGES_FOLDER)
-    return [*compare_packages(config.packages, installed), *_unprovided(config, workflow)]
+    script = parameters.bonsai_setup_script
+    remedy = (f"Nothing: {script} runs before the session and installs them.",) if script else ()
+    compared = compare_packages(config.packages, installed, *remedy)
+    return [*compared, *_unprovided(config, workflow)]
 
 
 def _unprovided(config: BonsaiConfig, workflow: Workflow) -> Iterator[Finding]:

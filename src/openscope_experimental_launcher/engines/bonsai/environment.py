@@ -7,9 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ...commands import run_command
-from ...errors import EngineError, Finding
-from ...masking import mask_text
+from ...commands import CommandFailed, CommandTimeout, run_command
+from ...errors import CommandError, EngineError, Finding
 from .packages import (
     CONFIG_NAME,
     PACKAGES_FOLDER,
@@ -19,9 +18,10 @@ from .packages import (
 )
 from .program import program_findings
 
-SETUP_TIMEOUT_S = 600.0
+SETUP_TIMEOUT_S = 900.0
 
 _MEANT_BY_CMD = '&|<>^%"'
+_KEPT_OUTPUT = 65536
 
 
 def set_up(
@@ -39,19 +39,22 @@ def set_up(
         script: the repository's setup script; None when it has none.
         config: the `Bonsai.config` to verify against; the one beside the program when None.
         timeout_s: seconds that the script may take.
-        on_line: called with the script's output.
+        on_line: called with each line of the script's output as it comes.
 
     Returns:
         Warnings about packages that are missing or differ still.
 
     Raises:
-        EngineError: Bonsai is not there, or cannot be run here.
-        CommandError: the script failed or ran out of time.
+        EngineError: the script failed or ran out of time; or Bonsai is not there, or cannot be
+            run here.
     """
     ready = exe.is_file() and not verify(exe, config)
     if script and not ready:
         run_setup_script(script, timeout_s=timeout_s, on_line=on_line)
     problems = program_findings(exe, "bonsai_exe_path")
+    if problems and script and not ready:
+        said = "; ".join(problem.message for problem in problems)
+        raise _failed(script, f"ran without an error, but {said}")
     if problems:
         raise EngineError.from_findings("Bonsai cannot be run.", problems)
     return verify(exe, config)
@@ -95,8 +98,8 @@ def run_setup_script(
     It cannot ask questions: its standard input is empty.
 
     Raises:
-        EngineError: there is no such script, or nothing here runs its kind.
-        CommandError: it failed or ran out of time.
+        EngineError: there is no such script, nothing here runs its kind, it failed or ran out of
+            time. What it said last is in the error.
     """
     if not script.is_file():
         raise EngineError(
@@ -105,12 +108,34 @@ def run_setup_script(
             where="bonsai_setup_script",
             fix="Correct the path; it is relative to the repository.",
         )
-    result = run_command(
-        _setup_command(script), folder=script.parent, timeout_s=timeout_s, on_error_line=on_line
+    command = _setup_command(script)
+    try:
+        run_command(
+            command,
+            folder=script.parent,
+            timeout_s=timeout_s,
+            on_line=on_line,
+            on_error_line=on_line,
+            kept_bytes=_KEPT_OUTPUT,
+        )
+    except CommandFailed as error:
+        how = f"failed with exit code {error.result.code}: {error.said or 'it said nothing'}"
+        raise _failed(script, how) from error
+    except CommandTimeout as error:
+        said = f"its last words: {error.said}" if error.said else "it had said nothing"
+        raise _failed(script, f"was stopped after {timeout_s:g} s; {said}") from error
+    except CommandError as error:
+        raise _failed(script, f"could not be run: {error.message}") from error
+
+
+def _failed(script: Path, how: str) -> EngineError:
+    return EngineError(
+        f"The setup script {script.name} {how}",
+        code="bonsai-setup-failed",
+        where=f"bonsai_setup_script: {script}",
+        fix="Run it by hand and look at what it says. It cannot ask questions here, and "
+        "bonsai_setup_timeout_s limits its time.",
     )
-    if on_line:
-        for line in result.text.splitlines():
-            on_line(mask_text(line))
 
 
 def _setup_command(script: Path) -> list[str]:
@@ -125,7 +150,15 @@ def _setup_command(script: Path) -> list[str]:
         shell = shutil.which("powershell") or shutil.which("pwsh")
         if shell is None:
             raise _not_runnable(script, "PowerShell is not installed")
-        return [shell, "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", str(script)]
+        return [
+            shell,
+            "-NoProfile",
+            "-NonInteractive",
+            "-ExecutionPolicy",
+            "Bypass",
+            "-File",
+            str(script),
+        ]
     if kind == ".sh":
         return ["sh", str(script)]
     raise _not_runnable(script, "its kind is not .cmd, .bat, .ps1 or .sh")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...errors import EngineError, Finding, did_you_mean
 from ...parameters.placeholders import SLOT_FOLDER, SLOT_ROOT, show
 from .. import Ask, Launch, Source
-from .program import exe_in, program_of
+from .program import ENVIRONMENT_FOLDER, exe_in, program_of
 from .workflow import Workflow, read_workflow
 
 if TYPE_CHECKING:
@@ -118,17 +118,36 @@ def load_workflow(parameters: Parameters, source: Source) -> Workflow:
 def exe_path(parameters: Parameters, source: Source) -> Path:
     """Absolute path of the Bonsai program; a folder that holds `Bonsai.exe` stands for it.
 
+    Without `bonsai_exe_path` it is the one in `.bonsai`, beside the workflow or at the top of the
+    repository, or the one that the setup script will put there.
+
     Raises:
-        EngineError: the parameters name none.
+        EngineError: the parameters name none, and there is none at its usual place.
     """
-    if not parameters.bonsai_exe_path:
-        raise EngineError(
-            "The parameters name no Bonsai program.",
-            code="bonsai-exe-not-given",
-            where="bonsai_exe_path",
-            fix="Set bonsai_exe_path to Bonsai.exe, absolute or relative to the repository.",
-        )
-    return exe_in(source.root / parameters.bonsai_exe_path)
+    if parameters.bonsai_exe_path:
+        return exe_in(source.root / parameters.bonsai_exe_path)
+    beside = Path(parameters.script_path or "").parent
+    usual = [source.root / place / ENVIRONMENT_FOLDER for place in (beside, Path())]
+    found = next((folder for folder in usual if source.exists(folder / "Bonsai.exe")), None)
+    if found is None and not parameters.bonsai_setup_script:
+        raise _no_exe(source, usual)
+    return (found or usual[-1]) / "Bonsai.exe"
+
+
+def _no_exe(source: Source, usual: list[Path]) -> EngineError:
+    scripts = [folder / f"Setup{kind}" for folder in usual for kind in (".cmd", ".ps1", ".sh")]
+    script = next((path for path in scripts if source.exists(path)), None)
+    install = f" To install it: bonsai_setup_script: {_inside(source, script)!r}." if script else ""
+    return EngineError(
+        f"The parameters name no Bonsai program, and there is none in {ENVIRONMENT_FOLDER}.",
+        code="bonsai-exe-not-given",
+        where="bonsai_exe_path",
+        fix="Set bonsai_exe_path to Bonsai.exe, absolute or relative to the repository." + install,
+    )
+
+
+def _inside(source: Source, path: Path) -> str:
+    return path.relative_to(source.root).as_posix()
 
 
 def command_line(

@@ -143,7 +143,10 @@ def same_version(one: str, other: str) -> bool:
 
 
 def compare_packages(
-    wanted: Mapping[str, str], installed: Mapping[str, Iterable[str]]
+    wanted: Mapping[str, str],
+    installed: Mapping[str, Iterable[str]],
+    fix: str = "Run the Bonsai setup script, or start Bonsai once with a network connection: it "
+    "downloads what is missing.",
 ) -> list[Finding]:
     """What is missing or differs from the versions that a `Bonsai.config` asks for.
 
@@ -151,30 +154,28 @@ def compare_packages(
         wanted: version by package id.
         installed: versions by package id, see `installed_packages`.
 
+        fix: what to do about them.
+
     Returns:
-        One warning a package, since Bonsai downloads what is missing when it starts; empty when
-        all are there.
+        A warning that lists those that are missing and one that lists those that differ; only
+        warnings, since Bonsai downloads what it lacks when it starts. Empty when all are there.
     """
     by_id = {name.lower(): list(versions) for name, versions in installed.items()}
-    findings = []
+    missing: list[str] = []
+    differing: list[str] = []
     for name, version in wanted.items():
         there = by_id.get(name.lower(), [])
-        if any(same_version(version, one) for one in there):
-            continue
-        if there:
-            code = "bonsai-package-differs"
-            message = f"Bonsai package {name} is installed at {', '.join(there)}, not at {version}."
-        else:
-            code = "bonsai-package-missing"
-            message = f"Bonsai package {name} {version} is not installed."
-        findings.append(
-            Finding(
-                "warning",
-                code,
-                message,
-                where=CONFIG_NAME,
-                fix="Run the Bonsai setup script, or start Bonsai once with a network connection: "
-                "it downloads what is missing.",
-            )
-        )
-    return findings
+        if not there:
+            missing.append(f"{name} {version}")
+        elif not any(same_version(version, one) for one in there):
+            differing.append(f"{name} is installed at {', '.join(there)}, not at {version}")
+    return [
+        *_listed("bonsai-package-missing", "Not installed of Bonsai's packages", missing, fix),
+        *_listed("bonsai-package-differs", "Bonsai's packages differ", differing, fix),
+    ]
+
+
+def _listed(code: str, words: str, named: list[str], fix: str) -> list[Finding]:
+    if not named:
+        return []
+    return [Finding("warning", code, f"{words}: {', '.join(named)}.", where=CONFIG_NAME, fix=fix)]

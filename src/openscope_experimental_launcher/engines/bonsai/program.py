@@ -23,6 +23,10 @@ _EMULATED_ON_WINDOWS = {"x86", "x86-64"}
 _WINDOWS_SCRIPTS = (".bat", ".cmd") if sys.platform == "win32" else ()
 
 
+ENVIRONMENT_FOLDER = ".bonsai"
+"""Where Bonsai's own template for environments puts `Bonsai.exe` and its setup scripts."""
+
+
 def exe_in(path: Path) -> Path:
     """The `Bonsai.exe` in a folder that was named in its place; else `path` itself."""
     inside = path / "Bonsai.exe"

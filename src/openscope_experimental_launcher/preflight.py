@@ -20,6 +20,13 @@ _LONGEST_PATH_WINDOWS = 260
 _LONGEST_NAME_BYTES = 255
 _LONGEST_COMMAND_WINDOWS = 32767
 _LONGEST_ARGUMENT_LINUX = 131072
+_ACQUISITION_KEYS = (
+    "script_parameters",
+    "script_arguments",
+    "bonsai_arguments",
+    "python_arguments",
+    "command",
+)
 _ROOM_FOR_FILES = 60  # experiment_metadata/… and the log's name below the session folder
 
 
@@ -33,15 +40,6 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
     findings: list[Finding] = []
     if plan.code is not None:
         findings += plan.code.check(allow_dirty=allow_dirty)
-        if not any(finding.level == "error" for finding in findings):
-            findings.append(
-                Finding(
-                    "ok",
-                    "repository-resolved",
-                    f"The code is {code_words(plan.code.ref, plan.code.commit)}.",
-                    where=str(plan.code.path),
-                )
-            )
     else:
         findings.append(
             Finding(
@@ -60,13 +58,10 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
     findings += check_launch(plan.launch)
     findings += check_output(plan)
     findings += check_rig(plan)
+    if not plan.rehearsal:
+        findings += check_serial_ports(plan)
+        findings += check_sync_port(plan)
     return findings
-
-
-def code_words(ref: str, commit: str) -> str:
-    """A commit in words: the branch or tag that was asked for, and the short hash."""
-    short = commit[:12]
-    return f"at commit {short}" if commit.startswith(ref) else f"{ref} at commit {short}"
 
 
 def check_launch(launch: Launch) -> list[Finding]:
@@ -139,11 +134,28 @@ def check_output(plan: Plan) -> list[Finding]:
             f"{reserve_gb:g} GB are kept for records."
         )
         return [_output_error(words, root, "Make room, or choose another disk.", "disk-full")]
-    return [
-        Finding(
-            "ok", "output-folder", f"The output folder has {free / 1e9:.0f} GB free.", str(root)
-        )
-    ]
+    return [_room_finding(plan, free, reserve_gb)]
+
+
+def _room_finding(plan: Plan, free: int, reserve_gb: float) -> Finding:
+    from .session.estimate import SAME_EXPERIMENT, estimate_room
+
+    root, words = plan.output_root, f"The output folder has {free / 1e9:.0f} GB free"
+    parameters = plan.parameters
+    expected = sum(item.min_mb_per_min or 0.0 for item in parameters.expect.values())
+    keys = {*SAME_EXPERIMENT, "max_duration_s"}
+    values = parameters.model_dump(mode="json", include=keys)
+    estimate = None if plan.rehearsal else estimate_room(root, values, expected)
+    if estimate is None:
+        return Finding("ok", "output-folder", f"{words}.", str(root))
+    words += f"; this session may need {estimate.size / 1e9:.1f} GB ({estimate.words})"
+    if estimate.size <= free - reserve_gb * 1e9:
+        return Finding("ok", "output-folder", f"{words}.", str(root))
+    fix = (
+        f"Make room, or choose another disk: the acquisition is stopped when {reserve_gb:g} GB "
+        "are left (disk_reserve_gb)."
+    )
+    return Finding("warning", "disk-may-fill", f"{words}.", f"output_root_folder: {root}", fix)
 
 
 def _output_error(
@@ -166,6 +178,56 @@ def _name_problems(plan: Plan) -> list[Finding]:
         )
         return [_output_error(words, plan.output_root, "Use a shorter folder.", "path-too-long")]
     return []
+
+
+def check_serial_ports(plan: Plan) -> list[Finding]:
+    """Warnings for serial ports that the acquisition's own parameters name and that are not here.
+
+    Only warnings: a device that is plugged in later gets its port then.
+    """
+    from .ports import missing_port, named_ports
+
+    named = [
+        found
+        for key in _ACQUISITION_KEYS
+        for found in named_ports(getattr(plan.parameters, key), key)
+    ]
+    return [
+        Finding(
+            "warning",
+            "serial-port-missing",
+            f"The serial port {name} is not there: {why}.",
+            where=place,
+            fix="Connect and switch on the device, or correct the port's name.",
+        )
+        for name, place in named
+        if (why := missing_port(name))
+    ]
+
+
+def check_sync_port(plan: Plan) -> list[Finding]:
+    """An error when the master of a session of several computers cannot listen on its port."""
+    parameters = plan.parameters
+    port = getattr(parameters, "session_sync_port", None)
+    if getattr(parameters, "session_sync_role", None) != "master" or not isinstance(port, int):
+        return []
+    from .ports import why_not_listening
+
+    host = getattr(parameters, "session_sync_bind_host", None) or "0.0.0.0"  # noqa: S104
+    why = why_not_listening(str(host), port)
+    if not why:
+        return []
+    return [
+        Finding(
+            "error",
+            "sync-port-unusable",
+            f"The master cannot listen at {host} port {port}: {why}.",
+            where="session_sync_bind_host, session_sync_port",
+            fix="Close the program that has the port (another session?), or give all computers "
+            "another session_sync_port; session_sync_bind_host must be an address of this "
+            "computer.",
+        )
+    ]
 
 
 def rig_lock(rig_id: str) -> ProcessLock:

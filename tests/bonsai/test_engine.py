@@ -34,7 +34,9 @@ def checked(engine, source, parameters):
         session = parameters(**given)
         launch = engine.prepare(session, source, SLOT_FOLDER, rehearsal=rehearsal)
         findings = engine.check(session, source, launch)
-        return [f for f in findings if f.level != "ok" and f.code != "bonsai-cannot-be-asked"]
+        # Other tests run programs of this name meanwhile.
+        not_meant = ("bonsai-cannot-be-asked", "bonsai-running")
+        return [f for f in findings if f.level != "ok" and f.code not in not_meant]
 
     return check
 
@@ -349,7 +351,7 @@ def test_without_a_path_the_program_is_in_its_usual_folder(checked, repository) 
         checked(bonsai_exe_path=None)
     assert caught.value.code == "bonsai-exe-not-given"
     (repository / "src" / ".bonsai" / "Setup.cmd").touch()
-    with pytest.raises(EngineError, match="bonsai_setup_script: 'src/.bonsai/Setup.cmd'"):
+    with pytest.raises(EngineError, match=r"bonsai_setup_script: 'src/\.bonsai/Setup\.cmd'"):
         checked(bonsai_exe_path=None)
     assert codes(checked(bonsai_exe_path=None, bonsai_setup_script="src/.bonsai/Setup.cmd")) == [
         "bonsai-not-installed"
@@ -362,7 +364,7 @@ def test_without_a_path_the_program_is_in_its_usual_folder(checked, repository) 
 def test_nothing_to_find(engine, source, parameters) -> None:
     session = parameters(script_parameters={"TrialInterval": "00:00:02"}, stop_file="stop")
     launch = engine.prepare(session, source, SLOT_FOLDER, rehearsal=False)
-    (ready,) = engine.check(session, source, launch)
+    (ready,) = (f for f in engine.check(session, source, launch) if f.code != "bonsai-running")
     assert (ready.level, ready.message) == ("ok", "The workflow oddball.bonsai: 1 property to set.")
 
 
@@ -489,7 +491,7 @@ def test_a_stop_that_cannot_be_asked_is_a_warning(engine, source, parameters) ->
     session = parameters()
     launch = engine.prepare(session, source, SLOT_FOLDER, rehearsal=False)
     findings = engine.check(session, source, launch)
-    (warning,) = [f for f in findings if f.level == "warning"]
+    (warning,) = [f for f in findings if f.level == "warning" and f.code != "bonsai-running"]
     assert warning.code == "bonsai-cannot-be-asked"
     assert launch.ask.loses in warning.message
 

@@ -170,6 +170,7 @@ class BaseExperiment:
         self._run_folder = Path()
         self._run_log = RunLog()
         self._session_lock: ProcessLock | None = None
+        self._reported: list[Finding] = []
         self._judgement: Judgement | None = None
         self._managed = False
         self._closing = False
@@ -428,8 +429,10 @@ class BaseExperiment:
             raise KeyboardInterrupt
 
     def _report(self, stage: str, findings: Sequence[Finding]) -> None:
+        """Record what is not in order, once: the checks and the work see much of it twice."""
         for finding in findings:
-            if finding.level != "ok":
+            if finding.level != "ok" and finding not in self._reported:
+                self._reported.append(finding)
                 self._journal.record(finding_event(stage, finding))
                 _log.warning(finding.render())
 

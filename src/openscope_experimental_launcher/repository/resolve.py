@@ -17,7 +17,13 @@ from .working import WorkingTree, open_working_tree
 
 _NEAR = 5
 _ABBREVIATION = 7  # digits to which git itself shortens hashes
-_UNREACHED = {"repository-unreachable", "git-timeout", "repository-tls", "repository-no-access"}
+_UNREACHED = {
+    "repository-unreachable",
+    "git-timeout",
+    "repository-tls",
+    "repository-no-access",
+    "repository-not-found",  # a share or a disk that is not there
+}
 
 
 class Resolved(NamedTuple):
@@ -258,7 +264,8 @@ class _Resolution:
             tree = list_tree(self.cache.git, commit)
         if tree is None and source != "checkout":
             tree, source = self._fetched(commit), "fetched"
-        found = Finding("ok", "repository-resolved", self._words(commit, source))
+        words = self._words(commit, source)
+        found = Finding("ok", "repository-resolved", words, where=str(self.path))
         return Resolved(
             url=self.url.public,
             ref=self.ref,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...errors import EngineError, Finding, did_you_mean
 from .. import Launch, Source
 from .launch import PLAYER_MODULE, command_line, exe_path, load_workflow
+from .others import running_bonsai
 from .packages import (
     CONFIG_NAME,
     PACKAGES_FOLDER,
@@ -39,6 +40,7 @@ def check_launch(parameters: Parameters, source: Source, launch: Launch) -> list
         findings += _package_findings(parameters, source, workflow)
         findings += _output_findings(workflow, values, Path(launch.folder))
         findings += _stop_findings(launch)
+        findings += _running_findings()
     if not any(found.level == "error" for found in findings):
         count = f"{len(values)} {'property' if len(values) == 1 else 'properties'} to set"
         name = launch.script.name if launch.script else ""
@@ -257,6 +259,19 @@ def _is_in_the_way(sink: Sink, folder: Path) -> bool:
     if sink.overwrite or sink.append or sink.suffix != "None" or "\0" in sink.path or elsewhere:
         return False
     return (folder / _native(sink.path)).exists()
+
+
+def _running_findings() -> Iterator[Finding]:
+    running = running_bonsai()
+    if running:
+        numbers = ", ".join(map(str, running))
+        yield Finding(
+            "warning",
+            "bonsai-running",
+            "Bonsai is running already; it may hold a camera or a port that the workflow needs.",
+            where=f"process {numbers}",
+            fix="Save what is open in it, and close it.",
+        )
 
 
 def _stop_findings(launch: Launch) -> Iterator[Finding]:

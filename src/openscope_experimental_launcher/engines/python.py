@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EngineError, Finding
+from ..commands import run_command
+from ..errors import CommandError, EngineError, Finding, Level
 from . import Ended, Launch, Source
 from .command import askable, check_program, find_program
-from .rehearsal import stand_in
+from .probe import syntax_problem
+from .rehearsal import is_stand_in, stand_in
 
 if TYPE_CHECKING:
     from ..parameters.model import Parameters
+    from .imports import Import
 
 CHILD_ENVIRONMENT = {
     # Output must reach its file when it is printed, in one encoding everywhere, and running the
@@ -23,13 +29,20 @@ CHILD_ENVIRONMENT = {
     "PYTHONIOENCODING": "utf-8",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+PROBE = Path(__file__).with_name("probe.py")
+
 _DIAGNOSIS_BYTES = 65536
+_ANSWER_S = 30.0
+_PATH_OPTION = re.compile(r"-[EIPsS]+")
 
 
 class PythonEngine:
     """Starts `script_path` with `script_parameters` as `--name value` options."""
 
     name = "python"
+
+    def __init__(self) -> None:
+        self._asked: dict[str, Any] | None = None
 
     def prepare(
         self, parameters: Parameters, source: Source, session_folder: str, *, rehearsal: bool
@@ -59,7 +72,7 @@ class PythonEngine:
         return stand_in(launch, parameters) if rehearsal else launch
 
     def check(self, parameters: Parameters, source: Source, launch: Launch) -> list[Finding]:
-        """Interpreter and script; see `Engine.check`."""
+        """Interpreter, script and what it imports; see `Engine.check`."""
         findings = [check_program(launch.arguments[0], "python_exe_path", source)]
         if launch.script is None or not source.exists(launch.script):
             near = source.similar(Path(str(parameters.script_path)))
@@ -73,23 +86,47 @@ class PythonEngine:
                 )
             )
             return findings
+        if is_stand_in(launch):
+            return [*findings, *_own_opinion(source.read(launch.script), launch.script)]
+        if findings[0].level == "error":
+            return findings
+        return [*findings, *self._script_findings(parameters, source, launch.script)]
+
+    def _script_findings(
+        self, parameters: Parameters, source: Source, script: Path
+    ) -> list[Finding]:
+        """What the experiment's own interpreter says about the script."""
+        from .imports import imports_of
+
+        needed = {found.name: found for found in imports_of(script, source)}
+        program = interpreter(parameters, source.root)
         try:
-            compile(source.read(launch.script), str(launch.script), "exec", dont_inherit=True)
-        except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None)
-            findings.append(
-                Finding(
-                    "error",
-                    "script-syntax",
-                    f"The script is not valid Python: {error}",
-                    where=f"{launch.script}" + (f", line {line}" if line else ""),
-                    fix="Correct it and commit.",
-                )
-            )
-        else:
-            words = f"The script {launch.script.name} is there and compiles."
-            findings.append(Finding("ok", "script-found", words, str(launch.script)))
-        return findings
+            answer = self._asked = _ask(program, parameters, script, source, list(needed))
+        except CommandError as error:
+            return [_not_asked(program, error.message)]
+        if answer is None:
+            return [_not_asked(program, "its answer makes no sense")]
+        if answer["syntax"]:
+            return [_syntax_finding("error", answer["python"], answer["syntax"], script)]
+        missing = [needed[name] for name in answer["missing"] if name in needed]
+        words = f"The script {script.name} is there, and Python {answer['python']} compiles it."
+        return [
+            Finding("ok", "script-found", words, str(script)),
+            *_missing_findings("error", "imports", program, [i for i in missing if i.certain]),
+            *_missing_findings(
+                "warning", "may import", program, [i for i in missing if not i.certain]
+            ),
+        ]
+
+    def environment(self, parameters: Parameters, source: Source) -> dict[str, Any]:
+        """The interpreter of the experiment and its packages, as the check found them."""
+        if self._asked is None:
+            return {}
+        return {
+            "interpreter": interpreter(parameters, source.root),
+            "python": self._asked["python"],
+            "packages": dict(sorted(self._asked["packages"].items())),
+        }
 
     def diagnose(self, ended: Ended) -> list[Finding]:
         """The exception that ended the script, from its traceback; see `Engine.diagnose`."""
@@ -115,6 +152,71 @@ def interpreter(parameters: Parameters, root: Path) -> str:
         inside = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
         return str((root / parameters.python_venv_path).joinpath(*inside))
     return sys.executable
+
+
+def _ask(
+    program: str, parameters: Parameters, script: Path, source: Source, names: list[str]
+) -> dict[str, Any] | None:
+    """Ask an interpreter about the script, with the options that decide where it finds modules.
+
+    Raises:
+        CommandError: it does not answer.
+    """
+    options = [text for text in parameters.python_arguments if _PATH_OPTION.fullmatch(text)]
+    order = json.dumps({"folder": str(script.parent), "names": names})
+    answered = run_command(
+        [program, *options, str(PROBE)],
+        environment={**os.environ, **CHILD_ENVIRONMENT},
+        timeout_s=_ANSWER_S,
+        input_bytes=order.encode() + b"\n" + source.read(script),
+    )
+    try:
+        answer = json.loads(answered.stdout)
+    except ValueError:
+        return None
+    known = {"python", "syntax", "missing", "packages"}
+    return answer if isinstance(answer, dict) and known <= answer.keys() else None
+
+
+def _not_asked(program: str, why: str) -> Finding:
+    return Finding(
+        "warning",
+        "script-not-checked",
+        f"The interpreter could not be asked about the script: {why}",
+        where=f"python_exe_path: {program}",
+        fix="Check that it is a Python 3.7 or newer that works.",
+    )
+
+
+def _syntax_finding(level: Level, python: str, problem: dict[str, Any], script: Path) -> Finding:
+    line = f", line {problem['line']}" if problem["line"] else ""
+    words = f"The script is not valid for Python {python}: {problem['message']}."
+    return Finding(level, "script-syntax", words, f"{script}{line}", "Correct it and commit.")
+
+
+def _own_opinion(content: bytes, script: Path) -> list[Finding]:
+    """What this Python says of a script where the experiment's own is not to be asked."""
+    problem = syntax_problem(content)
+    here = platform.python_version()
+    return [_syntax_finding("warning", here, problem, script)] if problem else []
+
+
+def _missing_findings(
+    level: Level, verb: str, program: str, missing: list[Import]
+) -> list[Finding]:
+    if not missing:
+        return []
+    names = ", ".join(sorted(found.name for found in missing))
+    return [
+        Finding(
+            level,
+            "script-import-missing",
+            f"The script {verb} what {program} cannot find: {names}.",
+            where="; ".join(f"{found.place}: {found.name}" for found in missing),
+            fix="Install the packages that bring them for this interpreter, or name another one "
+            "(python_exe_path, python_venv_path).",
+        )
+    ]
 
 
 def options(values: dict[str, Any]) -> list[str]:

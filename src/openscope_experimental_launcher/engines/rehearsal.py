@@ -28,6 +28,11 @@ def stand_in(launch: Launch, parameters: Parameters) -> Launch:
     )
 
 
+def is_stand_in(launch: Launch) -> bool:
+    """Whether a launch is that of a stand-in."""
+    return __file__ in launch.arguments
+
+
 def play(arguments: Sequence[str], duration_s: float) -> None:
     """Say what would run, and take the time of a short acquisition."""
     print("rehearsal: this would run", json.dumps(list(arguments)), flush=True)  # noqa: T201

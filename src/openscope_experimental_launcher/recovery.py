@@ -185,7 +185,8 @@ def _judge(folder: SessionFolder, journal: Journal, record: SessionRecord) -> No
     for finding in judgement.findings:
         journal.record(finding_event("acquisition", finding))
     code = record.ended.get("exit_code") if record.ended else None
-    journal.record(AcquisitionJudged(judgement.outcome, code, judgement.reason))
+    attempt_number = max(record.attempts, 1)
+    journal.record(AcquisitionJudged(judgement.outcome, code, judgement.reason, attempt_number))
 
 
 def _judgement(folder: SessionFolder, record: SessionRecord) -> Judgement:
@@ -196,7 +197,8 @@ def _judgement(folder: SessionFolder, record: SessionRecord) -> Judgement:
         engine = get_engine(str(record.opened.get("launcher", "")))
     except EngineError as error:
         return Judgement("lost", f"Its engine is not installed here: {error.message}")
-    return judge_end(record.ended, engine, folder.output("stdout"), folder.output("stderr"))
+    stdout, stderr = (folder.output(stream, record.attempts) for stream in ("stdout", "stderr"))
+    return judge_end(record.ended, engine, stdout, stderr)
 
 
 def _finish_files(folder: SessionFolder, journal: Journal, record: SessionRecord) -> list[Finding]:

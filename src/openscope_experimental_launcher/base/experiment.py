@@ -78,6 +78,7 @@ from .session_metadata import save_metadata
 from .session_steps import ask_about, own_terminal
 
 if TYPE_CHECKING:
+    from .attempts import Attempts
     from .bonsai_interface import BonsaiInterface
 
 __all__ = [
@@ -171,6 +172,7 @@ class BaseExperiment:
         self._run_log = RunLog()
         self._session_lock: ProcessLock | None = None
         self._reported: list[Finding] = []
+        self._attempts: Attempts | None = None
         self._judgement: Judgement | None = None
         self._managed = False
         self._closing = False
@@ -240,7 +242,38 @@ class BaseExperiment:
         self._show(self._require_plan())
         self._run_steps("before")
         self._enter("acquisition")
+        attempts = self._attempts = self._prepare_attempts()
         self.start_bonsai()
+        while attempts and self._judgement and self._judgement.outcome == "failed":
+            if not attempts.another(self._judgement.reason):
+                break
+            self._enter("acquisition")
+            self._run_folder = _new_run_folder(self._require_folder())
+            self.start_bonsai()
+
+    def _prepare_attempts(self) -> Attempts | None:
+        """What takes care of further attempts; None when there can be none."""
+        may_ask = self.options.offer_again and self._interactive
+        if not may_ask and not self._require_plan().parameters.bonsai_max_retries:
+            return None
+        from .attempts import Attempts
+
+        return Attempts(
+            self._require_plan(),
+            self._require_folder(),
+            self._journal,
+            self._report,
+            display=self._display,
+            may_ask=may_ask,
+        )
+
+    @property
+    def _attempt(self) -> int:
+        return self._attempts.number if self._attempts else 1
+
+    def _require_folder(self) -> SessionFolder:
+        assert self._folder is not None  # noqa: S101 - a run opens it before its acquisition
+        return self._folder
 
     def _run_steps(
         self, phase: Literal["before", "after"], record: SessionRecord | None = None
@@ -519,7 +552,7 @@ class BaseExperiment:
         self._session_lock.acquire()
         remember_session(folder.path)
         self._journal.open(folder.journal)
-        self._run_folder = runs_folder() / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+        self._run_folder = _new_run_folder(folder)
         self._journal.record(self._opened(plan, folder))
         central = plan.parameters.centralized_log_directory
         self.setup_continuous_logging(str(folder.path), central if not plan.rehearsal else None)
@@ -647,7 +680,8 @@ class BaseExperiment:
         if self._folder is not None:
             folder = self._folder
             launch = plan.bound_launch(folder.path)
-            return launch, folder.path, folder.output("stdout"), folder.output("stderr")
+            stdout, stderr = (folder.output(name, self._attempt) for name in ("stdout", "stderr"))
+            return launch, folder.path, stdout, stderr
         place = self._run_folder.with_name(self._run_folder.name + "-output")
         place.mkdir(parents=True)
         return plan.bound_launch(place), place, place / "stdout.log", place / "stderr.log"
@@ -706,7 +740,9 @@ class BaseExperiment:
                 logging.ERROR if finding.level == "error" else logging.WARNING, finding.render()
             )
         code = self.bonsai_process.returncode if self.bonsai_process else None
-        self._journal.record(AcquisitionJudged(judgement.outcome, code, judgement.reason))
+        self._journal.record(
+            AcquisitionJudged(judgement.outcome, code, judgement.reason, self._attempt)
+        )
         _log.info("The acquisition: %s. %s", judgement.outcome, judgement.reason)
 
     def stop(self) -> None:
@@ -743,6 +779,8 @@ class BaseExperiment:
         plan = self._plan
         if plan and reason == TERMINAL_CLOSED and plan.parameters.on_window_closed == "continue":
             return True
+        if self._attempts is not None and self._attempts.deciding:
+            return False
         self._interrupts += 1
         process = self.bonsai_process
         if process is not None and not process.ended_within(0):
@@ -856,7 +894,9 @@ class BaseExperiment:
         from .terminal import with_display
 
         experiment = cls()
-        experiment.use(with_display(options) if sys.stdout.isatty() else options)
+        if sys.stdout.isatty():
+            options = with_display(options._replace(offer_again=True))
+        experiment.use(options)
         experiment.run(args.param_file)
         return experiment.outcome.exit_code
 
@@ -887,3 +927,7 @@ class BaseExperiment:
         for name in ("allow_dirty", "offline"):
             if hasattr(self.git_manager, name):
                 setattr(self.git_manager, name, getattr(options, name))
+
+
+def _new_run_folder(folder: SessionFolder) -> Path:
+    return runs_folder() / f"{folder.name}-{uuid.uuid4().hex[:8]}"

@@ -51,6 +51,7 @@ class RunOptions(NamedTuple):
         allow_dirty: run with edits in the checkout, and save them with the session.
         offline: ask no server; a branch is where it was last fetched.
         interactive: whether questions may be asked; None means when there is a terminal.
+        offer_again: let the person at the terminal try again what failed.
         confirm: asked with the plan and its findings before anything is changed; False stops.
         open_display: makes what shows the session; None shows nothing but the log.
         tell: told in one line what is going on before there is a display.
@@ -63,6 +64,7 @@ class RunOptions(NamedTuple):
     allow_dirty: bool = False
     offline: bool = False
     interactive: bool | None = None
+    offer_again: bool = False
     confirm: Confirm | None = None
     open_display: OpenDisplay | None = None
     tell: Tell | None = None

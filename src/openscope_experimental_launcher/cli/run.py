@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.arguments import add_run_options, options_from
-from ..errors import Finding, ParameterError
+from ..errors import Finding, ParameterError, ParameterFileNotFoundError
 from ..supervision.spawn import start_guard_early
+
+_MOST_TRIES = 5
 
 if TYPE_CHECKING:
     from ..base.experiment import BaseExperiment
@@ -78,11 +80,21 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
         shown.append(plan)
         return _confirm(plan, findings, wait=not yes)
 
-    experiment = BaseExperiment(with_display(options._replace(confirm=confirm)))
+    experiment = BaseExperiment(
+        with_display(options._replace(confirm=confirm, offer_again=not yes))
+    )
     # The imports are over (see cli/__init__.py), and what they made stays: no use looking at it.
     gc.freeze()
     gc.enable()
     experiment.run(params)
+    told = False
+    for _ in range(_MOST_TRIES - 1):
+        told = not yes and _may_be_mended(experiment)
+        if not told or not _wants_again(experiment):
+            break
+        shown.clear()
+        told = False
+        experiment.run(params)
     if params is not None and experiment.start_time is not None:
         from ..parameters.recent import remember
         from ..session.state import state_folder
@@ -91,15 +103,39 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
     if not shown and experiment.params:
         # What is odd about the parameters may well be why it never came to a plan.
         show_problems(experiment.parameter_warnings)
-    _show_end(experiment, sound=sound)
+    _show_end(experiment, sound=sound, told=told)
     return experiment.outcome.exit_code
 
 
-def _show_end(experiment: BaseExperiment, *, sound: bool) -> None:
+def _may_be_mended(experiment: BaseExperiment) -> bool:
+    """Whether what kept the session from starting is a matter for the person at the terminal."""
+    from ..parameters.prompts import is_interactive
+
+    outcome = experiment.outcome
+    if outcome.name != "not started" or outcome.failure is None or outcome.failure.bug:
+        return False
+    named_wrong = isinstance(outcome.failure.error, ParameterFileNotFoundError)
+    return not named_wrong and is_interactive()
+
+
+def _wants_again(experiment: BaseExperiment) -> bool:
+    from ..display.screens import show_error
+    from ..parameters.prompts import ask
+
+    assert experiment.outcome.failure is not None  # noqa: S101 - see _may_be_mended
+    show_error(experiment.outcome.failure.error)
+    try:
+        answer = ask("Mend it, then (t)ry again with the same answers; or (l)eave", default="l")
+    except (KeyboardInterrupt, ParameterError):  # Ctrl-C, or the input has ended
+        return False
+    return answer.lower().startswith("t")
+
+
+def _show_end(experiment: BaseExperiment, *, sound: bool, told: bool) -> None:
     from ..display.screens import show_end, show_error
 
     outcome = experiment.outcome
-    if outcome.failure is not None:
+    if outcome.failure is not None and not told:
         show_error(outcome.failure.error)
     duration_s = None
     if experiment.start_time and experiment.stop_time:

@@ -82,6 +82,10 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "acquisition.warned": lambda data: f"! {data.get('message', '')}",
     "acquisition.stop_requested": _stop,
     "acquisition.ended": _ended,
+    "acquisition.retried": lambda data: (
+        f"attempt {data.get('attempt')} (by {data.get('by', '')})"
+        + (f"; the one before is kept in {data['kept_in']}" if data.get("kept_in") else "")
+    ),
     "acquisition.judged": lambda data: f"acquisition {data.get('outcome', '')} {_reason(data)}",
     "step.finished": lambda data: (
         f"step {data.get('step', '')}: {data.get('outcome', '')} {data.get('message', '')}"

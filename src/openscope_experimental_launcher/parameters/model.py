@@ -278,6 +278,15 @@ class Parameters(BaseModel):
         description="Bonsai.config with the packages wanted, relative to the repository.",
     )
     bonsai_arguments: _Arguments = Field(default=[], description="More arguments for Bonsai.")
+    bonsai_max_retries: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Times that a failed Bonsai is started again by itself, in the same session.",
+    )
+    bonsai_retry_delay_sec: float = Field(
+        default=5.0, ge=0, le=3600, description="Seconds before that."
+    )
     python_exe_path: _Path = Field(
         default=None, description="Python interpreter for a Python script."
     )
@@ -399,8 +408,6 @@ PASSED_ON = types.MappingProxyType(
         "collect_mouse_runtime_data": "Whether the operator is asked for the animal's data.",
         "metadata_service_base_url": "Address of the metadata service.",
         "metadata_service_timeout": "Seconds to wait for the metadata service.",
-        "bonsai_max_retries": "Times that a failed Bonsai may be started again.",
-        "bonsai_retry_delay_sec": "Seconds before Bonsai is started again.",
         "matlab_engine_name": "Name of the shared MATLAB engine.",
         "matlab_entrypoint": "MATLAB function that is called.",
         "matlab_entrypoint_args": "Arguments of the MATLAB function.",

@@ -126,6 +126,17 @@ class AcquisitionJudged(Event):
 
 
 @dataclass(repr=False, eq=False)
+class AcquisitionRetried(Event):
+    """After a failure the acquisition is started once more."""
+
+    name: ClassVar[str] = "acquisition.retried"
+    attempt: int
+    by: str
+    reason: str
+    kept_in: str = ""
+
+
+@dataclass(repr=False, eq=False)
 class NoteAdded(Event):
     """A person said something."""
 

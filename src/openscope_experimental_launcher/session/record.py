@@ -18,6 +18,7 @@ class SessionRecord:
         opened: data of `session.opened`; empty when the journal has none.
         stage: the last stage entered.
         outcome: outcome of the acquisition once it was judged, else empty.
+        attempts: how many times the acquisition was started.
         started: data of the last `acquisition.started`, or None.
         ended: data of the last `acquisition.ended`, or None.
         sample: the last measurement, or None.
@@ -36,6 +37,7 @@ class SessionRecord:
     outcome: str = ""
     reason: str = ""
     repository: Mapping[str, Any] | None = None
+    attempts: int = 0
     started: Mapping[str, Any] | None = None
     started_at: str = ""
     ended: Mapping[str, Any] | None = None
@@ -75,6 +77,7 @@ def _repository(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
 
 
 def _started(record: SessionRecord, data: Mapping[str, Any], time: str) -> None:
+    record.attempts += 1
     record.started, record.started_at = data, time
     record.ended, record.stop, record.outcome = None, None, ""
 

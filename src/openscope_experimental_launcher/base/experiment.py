@@ -70,7 +70,7 @@ from ..utils.config_loader import ConfigLoader
 from ..utils.git_manager import GitManager
 from ..utils.process_monitor import ProcessMonitor
 from .arguments import Parser, add_run_options, options_from
-from .interrupts import TERMINAL_CLOSED, deliberate_end
+from .interrupts import CTRL_C, TERMINAL_CLOSED, deliberate_end
 from .occupancy import alone
 from .options import Display, Outcome, RunOptions
 from .run_log import RunLog
@@ -781,6 +781,9 @@ class BaseExperiment:
             return True
         if self._attempts is not None and self._attempts.deciding:
             return False
+        # A system says things twice too: a terminal that is closed hangs up more than once.
+        if self._interrupts and reason != CTRL_C:
+            return True
         self._interrupts += 1
         process = self.bonsai_process
         if process is not None and not process.ended_within(0):

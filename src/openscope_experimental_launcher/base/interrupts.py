@@ -13,8 +13,11 @@ from types import FrameType
 TERMINAL_CLOSED = "the terminal was closed"
 """The reason given for a terminal or console window that was closed."""
 
+CTRL_C = "Ctrl-C"
+"""The reason given for a person's Ctrl-C, the only one that says more when it comes again."""
+
 _WORDS = {
-    "SIGINT": "Ctrl-C",
+    "SIGINT": CTRL_C,
     "SIGTERM": "the launcher was told to end",
     "SIGHUP": TERMINAL_CLOSED,
     "SIGBREAK": "Ctrl-Break",

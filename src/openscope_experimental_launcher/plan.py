@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .engines import Engine, Launch, Source
 from .masking import mask_arguments, mask_text, mask_values
+from .parameters.paths import rehearsal_path
 from .parameters.placeholders import SLOT_FOLDER, SLOT_UUID, bind, show
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .repository import Resolved
 
 DEFAULT_OUTPUT_DIR = "data"
-REHEARSAL_FOLDER = "rehearsal"
 
 _LIMITS = (
     "kill_threshold",
@@ -163,21 +163,11 @@ def bind_launch(launch: Launch, session_folder: Path) -> Launch:
 
 
 def output_root(named: str | None, *, rehearsal: bool) -> Path:
-    """The absolute folder of all sessions: the one named, else `./data`; in a rehearsal its
-    stand-in below `./rehearsal/`, so that nothing outside is touched."""
-    if rehearsal:
-        return rehearsal_path(named or DEFAULT_OUTPUT_DIR)
+    """The absolute folder of all sessions: the one named, else `./data`; in a rehearsal, whose
+    parameters name a folder below `./rehearsal/` already, the default one below it."""
+    if rehearsal and not named:
+        return rehearsal_path(DEFAULT_OUTPUT_DIR)
     return Path(named or DEFAULT_OUTPUT_DIR).expanduser().absolute()
-
-
-def rehearsal_path(named: str) -> Path:
-    """Where a rehearsal puts what belongs to `named`: the same folders below `./rehearsal/`, with
-    a drive or a share as the first one, so that Windows paths can be rehearsed anywhere."""
-    path = PureWindowsPath(named)
-    drive = [part for part in path.drive.replace(":", "").split("\\") if part not in ("", "?", ".")]
-    parts = [*drive, *path.parts[1 if path.anchor else 0 :]]
-    inside = [part for part in parts if part not in ("..", ".", "~")]
-    return Path(REHEARSAL_FOLDER, *inside).absolute()
 
 
 def _checksum(source: Source, script: Path | None) -> str:

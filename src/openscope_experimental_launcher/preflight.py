@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .engines import Launch
 from .errors import Finding
 from .locks import ProcessLock
+from .parameters.model import PATH_FIELDS
+from .parameters.paths import drive_error, on_missing_drive
 from .parameters.placeholders import SLOT_FOLDER
 from .plan import Plan
 from .session.folder import session_name
 from .session.state import locks_folder, runs_folder
 from .supervision.strays import live_runs
+
+if TYPE_CHECKING:
+    from .parameters.model import Parameters
 
 _LONGEST_PATH_WINDOWS = 260
 _LONGEST_NAME_BYTES = 255
@@ -56,6 +62,7 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
 
         findings += check_steps(plan.parameters, plan.source)
     findings += check_launch(plan.launch)
+    findings += check_paths(plan.parameters)
     findings += check_output(plan)
     findings += check_rig(plan)
     if not plan.rehearsal:
@@ -105,13 +112,19 @@ def _why_not_carried(argument: str) -> str:
     return ""
 
 
+def check_paths(parameters: Parameters) -> list[Finding]:
+    """Errors for paths on drives and shares, where the system has neither."""
+    values = {key: getattr(parameters, key) or "" for key in sorted(PATH_FIELDS)}
+    return [
+        drive_error(f"{key}: {value}") for key, value in values.items() if on_missing_drive(value)
+    ]
+
+
 def check_output(plan: Plan) -> list[Finding]:
     """Whether the session folder can be made, and how much room is there."""
     root = plan.output_root
-    named = plan.parameters.output_root_folder or ""
-    if sys.platform != "win32" and not plan.rehearsal and PureWindowsPath(named).drive:
-        words = "The output folder is on a Windows drive, and this system has none."
-        return [_output_error(words, Path(named), "Choose a folder here, or rehearse.")]
+    if on_missing_drive(plan.parameters.output_root_folder or ""):
+        return []  # it has been refused with the other paths
     try:
         existing = next((p for p in (root, *root.parents) if p.exists()), None)
     except OSError as error:  # a name that is too long, a loop of links

@@ -53,7 +53,7 @@ def expanded(load_params: Load) -> Callable[..., Any]:
         ("{OutputFolder}", "D:/data"),
         ("{rig_param:port} {port}", "COM3 COM3"),
         ("{gain} {on} {kill_threshold}", "2.5 true 90.0"),
-        ("{output_session_folder}\\notes\\x.txt", f"{SLOT_FOLDER}\\notes\\x.txt"),
+        ("{output_session_folder}\\notes\\x.txt", str(Path(f"{SLOT_FOLDER}/notes/x.txt"))),
         ("{session_uuid}", SLOT_UUID),
         ("{{subject_id}}", "{subject_id}"),
         ("{{", "{"),

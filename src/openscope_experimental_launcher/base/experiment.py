@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, partial
@@ -31,7 +31,9 @@ from ..locks import ProcessLock
 from ..metadata.machine import platform_info
 from ..parameters.camstim import DEFAULT_CONFIG_PATH
 from ..parameters.layers import Loaded, given, load, offers
+from ..parameters.paths import on_missing_drive
 from ..parameters.prompts import complete, is_interactive
+from ..parameters.rigfile import NO_RIG_FILE, find_rig_file
 from ..plan import DEFAULT_OUTPUT_DIR, Plan, make_plan
 from ..preflight import check_plan
 from ..repository import DEFAULT_REPO_PATH, GitSource
@@ -148,6 +150,7 @@ class BaseExperiment:
         self.process_monitor = ProcessMonitor()
 
         self._answers: dict[str, Any] = {}
+        self._rig = NO_RIG_FILE
         self._loaded: Loaded | None = None
         self._begin_afresh()
 
@@ -342,11 +345,28 @@ class BaseExperiment:
             ValueError: the file or a value cannot be used; the error names every fault.
         """
         file = Path(param_file) if param_file else None
-        overrides = self.options.overrides
-        self.config = self.config_loader.load_config(given(file, overrides))
-        self._take(load(file, overrides=overrides, config=self.config, answers=self._answers))
+        asked = given(file, self.options.overrides)
+        self._rig = find_rig_file(asked, rehearsal=self.options.rehearse)
+        self.config = self._load_config({**self._rig.values, **asked})
+        self._take(self._load(file))
         self._answers |= self.collect_runtime_information()
-        self._take(load(file, overrides=overrides, config=self.config, answers=self._answers))
+        self._take(self._load(file))
+
+    def _load_config(self, named: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        config_path = named.get("config_path")
+        if isinstance(config_path, str) and on_missing_drive(config_path):
+            return {}  # a rehearsal goes without it, the checks of a run refuse it
+        return self.config_loader.load_config(named)
+
+    def _load(self, file: Path | None) -> Loaded:
+        return load(
+            file,
+            overrides=self.options.overrides,
+            config=self.config,
+            rig=self._rig,
+            answers=self._answers,
+            rehearsal=self.options.rehearse,
+        )
 
     def _take(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -370,7 +390,7 @@ class BaseExperiment:
             self._require_loaded(),
             interactive=self._interactive,
             defaults=self.options.defaults,
-            offers=offers(self.config),
+            offers=offers(self.config, self._rig.values),
         )
 
     @property
@@ -393,7 +413,7 @@ class BaseExperiment:
 
     def _require_loaded(self) -> Loaded:
         if self._loaded is None:
-            self._loaded = load(None, overrides=self.options.overrides, answers=self._answers)
+            self._loaded = self._load(None)
         return self._loaded
 
     def _load_for_run(self, param_file: str | os.PathLike[str] | None) -> None:

@@ -18,7 +18,7 @@ from ..errors import (
     attempt,
     did_you_mean,
 )
-from . import attach, check, demo, plan, recover, run, schema, stop
+from . import attach, check, demo, plan, recover, rig, run, schema, stop
 from .window import keep_open
 
 VERBS: dict[str, ModuleType] = {
@@ -29,6 +29,7 @@ VERBS: dict[str, ModuleType] = {
     "attach": attach,
     "stop": stop,
     "recover": recover,
+    "rig": rig,
     "schema": schema,
 }
 """Each verb is a module with a docstring for its help, `add_arguments` and `main`."""

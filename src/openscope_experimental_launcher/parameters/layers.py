@@ -1,7 +1,8 @@
 """The layers that a session's parameters come from, and the way from them to `Parameters`.
 
 Each layer lies over the ones before it: what the model gives by default, CamStim's configuration,
-the parameter file, the answers to prompts, the command line. Every value knows its layer.
+the rig file, the parameter file, the answers to prompts, the command line. Every value knows its
+layer.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ from .model import (
     holds_keys,
     keeps_text,
 )
+from .rigfile import RigFile
 from .wording import join_path, printable, shown, unusable_character
 
-DEFAULT, STIM_CFG, FILE, PROMPT, COMMAND_LINE = (
+DEFAULT, STIM_CFG, RIG_FILE, FILE, PROMPT, COMMAND_LINE = (
     "default",
     "stim.cfg",
+    "rig file",
     "parameter file",
     "prompt",
     "command line",
@@ -95,7 +98,9 @@ def load(
     *,
     overrides: Mapping[str, Any] | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
+    rig: RigFile | None = None,
     answers: Mapping[str, Any] | None = None,
+    rehearsal: bool = False,
 ) -> Loaded:
     """Load the parameters of a session from all layers.
 
@@ -107,25 +112,32 @@ def load(
         config: the sections of CamStim's configuration. Taken from it are the keys of a section
             `[OpenScope]` and the `rig_id` of any section, but never a subject or user: those are
             only offered (see `offers`).
+        rig: the rig file; of it too, subject and user are only offered.
         answers: what a person answered (see `prompts.complete`).
+        rehearsal: whether outputs, and what is on drives that this system does not have, are
+            to be below `./rehearsal/`.
 
     Raises:
         ParameterFileNotFoundError: the file is not there.
         ParameterError: with every fault of every layer.
     """
     raw = None if file is None else read_bytes(file)
-    findings: list[Finding] = []
+    findings: list[Finding] = list(rig.findings) if rig else []
     merged = _Merged()
     for layer in (
         Layer(STIM_CFG, _config_values(config or {}), "stim.cfg"),
+        _rig_layer(rig),
         _file_layer(file, raw),
         Layer(PROMPT, answers or {}, "answer"),
         Layer(COMMAND_LINE, overrides or {}, "command line", merges=True),
     ):
         merged.add(layer, findings)
-    expanded = placeholders.expand(_with_defaults(merged.values), merged.source)
+    expanded = placeholders.expand(
+        _with_defaults(merged.values), merged.source, rehearsal=rehearsal
+    )
     findings += expanded.findings
     findings += _unknown_keys(merged, expanded.used)
+    findings += _version_findings(expanded.values, merged)
     parameters = _validate(expanded.values, merged, findings)
     return Loaded(
         parameters,
@@ -141,8 +153,8 @@ def load(
 def given(file: Path | None, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What file and command line give, not yet validated, under both spellings.
 
-    For what must be known before everything can be loaded: `config_path` names the configuration
-    that is itself a layer.
+    For what must be known before everything can be loaded: `config_path` and `rig_config_path`
+    name files that are themselves layers.
 
     Raises:
         ParameterFileNotFoundError: the file is not there.
@@ -161,6 +173,13 @@ def _file_layer(file: Path | None, raw: bytes | None) -> Layer:
         return Layer(FILE, {}, "")
     name = printable(file.name)
     return Layer(FILE, parse_object(raw, name), name)
+
+
+def _rig_layer(rig: RigFile | None) -> Layer:
+    if rig is None or rig.path is None:
+        return Layer(RIG_FILE, {}, "")
+    values = {key: value for key, value in rig.values.items() if canonical(key) not in ASKED_FOR}
+    return Layer(RIG_FILE, values, printable(str(rig.path)))
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -285,6 +304,17 @@ def _validate(values: Mapping[str, Any], merged: _Merged, findings: list[Finding
     return parameters
 
 
+def _version_findings(values: Mapping[str, Any], merged: _Merged) -> Iterator[Finding]:
+    wanted = values.get("launcher_version")
+    if not isinstance(wanted, str) or not wanted.strip():
+        return
+    from .version import version_finding
+
+    found = version_finding(wanted, merged.source("launcher_version"))
+    if found is not None:
+        yield found
+
+
 def _raise_errors(findings: Iterable[Finding]) -> None:
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
@@ -298,6 +328,8 @@ def _unknown_keys(merged: _Merged, used: frozenset[str]) -> Iterator[Finding]:
         if key in KNOWN_KEYS or key in used:
             continue
         meant = nearest(key.lower(), lower_case)
+        if meant is None and merged.origins[key] == RIG_FILE:
+            continue  # a rig has values that only some parameter files refer to
         hint = f" Did you mean '{lower_case[meant]}'?" if meant else ""
         yield Finding(
             "warning",
@@ -323,7 +355,9 @@ def _config_values(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if canonical(key) not in ASKED_FOR}
 
 
-def offers(config: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def offers(
+    config: Mapping[str, Mapping[str, Any]], rig: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Subject and user that a rig's configuration names, as defaults to offer at a prompt.
 
     They are never taken silently: a stale file must not name the wrong animal. Values that no
@@ -331,11 +365,13 @@ def offers(config: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
     Args:
         config: the sections of CamStim's configuration; `[OpenScope]` comes first.
+        rig: the keys of the rig file, which come before all of them.
     """
-    sections = sorted(config.items(), key=lambda item: item[0].lower() != _SECTION)
+    sorted_sections = sorted(config.items(), key=lambda item: item[0].lower() != _SECTION)
+    sections = [rig or {}, *(section for _, section in sorted_sections)]
     offered: dict[str, str] = {}
     for key, names in _OFFERED_NAMES.items():
-        for named in (section.get(name) for _, section in sections for name in names):
+        for named in (section.get(name) for section in sections for name in names):
             if key not in offered and _could_be(key, named):
                 offered[key] = str(named)
     return offered

@@ -367,6 +367,9 @@ class Parameters(BaseModel):
         default=None, description="Folder that gets a copy of the log."
     )
     config_path: _Path = Field(default=None, description="CamStim's configuration file (stim.cfg).")
+    rig_config_path: _Path = Field(
+        default=None, description="The rig's own file of parameters (TOML)."
+    )
 
     # What runs before and after
     pre_acquisition_pipeline: _Pipeline = Field(
@@ -402,7 +405,6 @@ SPELLINGS = types.MappingProxyType(
 PASSED_ON = types.MappingProxyType(
     {
         "$schema": "Address of this schema, for editors. Never fetched.",
-        "rig_config_path": "The rig's own file of parameters.",
         "mouse_platform_name": "Name of the platform the animal is on.",
         "active_mouse_platform": "Whether the platform moves by itself.",
         "collect_mouse_runtime_data": "Whether the operator is asked for the animal's data.",
@@ -436,6 +438,13 @@ ASKED_FOR = ("subject_id", "user_id")
 """What a session cannot do without and a person is asked for."""
 
 KNOWN_KEYS = frozenset([*Parameters.model_fields, *PASSED_ON, *SPELLINGS])
+
+PATH_FIELDS = frozenset(
+    name
+    for name, field in Parameters.model_fields.items()
+    if any(getattr(part, "func", None) is _check_path for part in field.metadata)
+)
+"""The keys whose values are paths."""
 
 
 def canonical(key: str) -> str:

@@ -7,6 +7,10 @@ are braces, in a text that holds a `{{`.
 
 What is known only when the session folder has been claimed becomes a slot: a token between NULs,
 which no value of a file can hold. `bind` fills the slots; `show` turns them back for display.
+
+A value that begins with the placeholder of a path is a path, and gets the separators of this
+system, as the fields that hold paths do: `{output_session_folder}\\notes` works everywhere. No
+other text is touched.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from ..errors import Finding, Level, did_you_mean
-from .model import ASKED_FOR, Parameters, canonical
+from .model import ASKED_FOR, PATH_FIELDS, Parameters, canonical
+from .paths import on_missing_drive, rehearsal_path, with_own_separators
 from .wording import join_path, shown
 
 SLOT_FOLDER = "\0output_session_folder\0"
@@ -29,7 +34,9 @@ _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(?P<rig>rig_param:)?(?P<key>[A-Za-z_][A-
 _SLOTS = {"output_session_folder": SLOT_FOLDER, "session_uuid": SLOT_UUID}
 _SLOT = re.compile("\0(output_session_folder|session_uuid|output_root_folder)\0")
 
-_FREE_TEXT = frozenset({"description", "notes", "comment", "comments", "prompt", "message"})
+_FREE_TEXT = ("description", "notes", "comment", "comments", "prompt", "message")
+_OF_THE_RIGS_SYSTEM = ("python_exe_path", "python_venv_path")
+_PATH_SLOTS = ("output_session_folder", "output_root_folder")
 _NEEDED_BEFORE_THE_FOLDER = (
     "subject_id",
     "user_id",
@@ -41,6 +48,8 @@ _NEEDED_BEFORE_THE_FOLDER = (
     "output_root_folder",
     "config_path",
 )
+_STANDING = (*ASKED_FOR, *_SLOTS, "output_root_folder")
+_MOST_LISTED = 30
 _LONGEST_CHAIN = 50
 _LONGEST_TEXT = 65536
 
@@ -86,7 +95,9 @@ class Expanded(NamedTuple):
     used: frozenset[str]
 
 
-def expand(values: Mapping[str, Any], place: Callable[[str], str]) -> Expanded:
+def expand(
+    values: Mapping[str, Any], place: Callable[[str], str], *, rehearsal: bool = False
+) -> Expanded:
     """Replace the placeholders in all strings of `values`.
 
     A subject or user that is not known yet keeps its placeholder: they are asked for, and the
@@ -96,8 +107,10 @@ def expand(values: Mapping[str, Any], place: Callable[[str], str]) -> Expanded:
     Args:
         values: the merged parameters under the model's spellings, defaults included.
         place: where the value of a top-level key came from, for the words of an error.
+        rehearsal: put the output folder, and paths on drives that this system does not have, below
+            `./rehearsal/`.
     """
-    expander = _Expander(values, place)
+    expander = _Expander(values, place, rehearsal)
     expanded = {key: expander.value_of(key) for key in values}
     early = [
         expander.finding(
@@ -116,16 +129,21 @@ def expand(values: Mapping[str, Any], place: Callable[[str], str]) -> Expanded:
 class _Expander:
     values: Mapping[str, Any]
     place: Callable[[str], str]
+    rehearsal: bool
     findings: list[Finding] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     done: dict[str, Any] = field(default_factory=dict)
     chain: list[str] = field(default_factory=list)
+    paths: set[str] = field(default_factory=lambda: {*PATH_FIELDS, *_PATH_SLOTS})
 
     def value_of(self, key: str) -> Any:
         """The expanded value of a top-level key."""
         if key not in self.done:
             self.chain.append(key)
-            self.done[key] = self._walk(self.values[key], (key,))
+            value = self._walk(self.values[key], (key,))
+            if key in PATH_FIELDS and isinstance(value, str):
+                value = self._own_path(key, value)
+            self.done[key] = value
             self.chain.pop()
         return self.done[key]
 
@@ -137,8 +155,31 @@ class _Expander:
         name = join_path(path)
         where = ", ".join(filter(None, [self.place(str(path[0])), f"{name}: {shown(raw, name)}"]))
         nearest_key = next(part for part in reversed(path) if isinstance(part, str))
-        level: Level = "warning" if nearest_key in _FREE_TEXT else "error"
+        free_text = nearest_key.rpartition("_")[2] in _FREE_TEXT
+        level: Level = "warning" if free_text else "error"
         return Finding(level, code, message, where, fix)
+
+    def _own_path(self, key: str, path: str) -> str | None:
+        """The value of a field that is a path, for this system."""
+        if self.rehearsal and key == "output_root_folder" and path.strip():
+            return str(rehearsal_path(path))
+        if not on_missing_drive(path):
+            return with_own_separators(path)
+        if not self.rehearsal:
+            return path  # the checks refuse it, as it was written
+        if key in _OF_THE_RIGS_SYSTEM:
+            self.findings.append(self._instead(key))
+            return None
+        return str(rehearsal_path(path))
+
+    def _instead(self, key: str) -> Finding:
+        return Finding(
+            "warning",
+            "rehearsal-interpreter",
+            f"{key} is on a drive that this system does not have: the rehearsal takes the "
+            "launcher's own Python.",
+            where=f"{key}: {shown(self.values[key], key)}",
+        )
 
     def _walk(self, value: Any, path: tuple[str | int, ...]) -> Any:
         if isinstance(value, str):
@@ -151,16 +192,25 @@ class _Expander:
 
     def _expand(self, text: str, path: tuple[str | int, ...]) -> str:
         doubled = "{{" in text
+        is_path = False
 
         def replace(match: re.Match[str]) -> str:
+            nonlocal is_path
             if match["key"] is None:
                 return match[0][0] if doubled else match[0]
             replacement = self._look_up(match, path)
-            return match[0] if replacement is None else replacement
+            if replacement is None:
+                return match[0]
+            is_path = is_path or (match.start() == 0 and canonical(match["key"]) in self.paths)
+            return replacement
 
         expanded = _PLACEHOLDER.sub(replace, text)
         if len(expanded) <= max(_LONGEST_TEXT, len(text)):
-            return expanded
+            if not is_path:
+                return expanded
+            if len(path) == 1:
+                self.paths.add(str(path[0]))
+            return expanded if on_missing_drive(expanded) else with_own_separators(expanded)
         self._report(
             path,
             "placeholder-too-long",
@@ -220,13 +270,17 @@ class _Expander:
     def _report_unknown(
         self, placeholder: str, name: str, path: tuple[str | int, ...], *, rig: bool
     ) -> None:
-        listed = ", ".join(f"{{{known}}}" for known in (*ASKED_FOR, *_SLOTS, "output_root_folder"))
-        fix = (
-            f"Give {name} as a parameter."
-            if rig
-            else f"Use {listed}, {{rig_param:KEY}} or any top-level key; "
-            f"for the braces themselves write {{{placeholder}}}."
-        )
+        given = ", ".join(f"{{{key}}}" for key in self._given()[:_MOST_LISTED])
+        if rig:
+            fix = (
+                f"Give {name} in the rig file or the parameter file. Given are: {given or 'none'}."
+            )
+        else:
+            standing = ", ".join(f"{{{key}}}" for key in _STANDING)
+            fix = (
+                f"Use {', '.join(filter(None, [standing, given]))}, {{rig_param:KEY}} or any other "
+                f"top-level key; for the braces themselves write {{{placeholder}}}."
+            )
         self._report(
             path,
             "placeholder-unknown",
@@ -234,6 +288,14 @@ class _Expander:
             f"{did_you_mean(name, [*_SLOTS, *self.values])}",
             fix,
         )
+
+    def _given(self) -> list[str]:
+        """The keys that somebody gave, beside those that can always be used."""
+        return [
+            key
+            for key in self.values
+            if self.place(key) and key not in _STANDING and key.isascii() and key.isidentifier()
+        ]
 
     def _report_circle(self, key: str, path: tuple[str | int, ...]) -> None:
         circle = [*self.chain[self.chain.index(key) :], key]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
-from types import ModuleType
+from collections.abc import Iterable
 
 from .. import __version__
 from ..base.arguments import Parser
@@ -18,20 +19,9 @@ from ..errors import (
     attempt,
     did_you_mean,
 )
-from . import attach, check, demo, plan, recover, rig, run, schema, stop
 from .window import keep_open
 
-VERBS: dict[str, ModuleType] = {
-    "run": run,
-    "check": check,
-    "plan": plan,
-    "demo": demo,
-    "attach": attach,
-    "stop": stop,
-    "recover": recover,
-    "rig": rig,
-    "schema": schema,
-}
+VERBS = ("run", "check", "plan", "demo", "attach", "stop", "recover", "rig", "schema")
 """Each verb is a module with a docstring for its help, `add_arguments` and `main`."""
 
 _DESCRIPTION = """\
@@ -46,12 +36,17 @@ launcher, 130 interrupted. `openscope VERB --help` explains a verb.
 """
 
 
-def build_parser() -> Parser:
-    """The parser of the whole command line."""
+def build_parser(names: Iterable[str] = VERBS) -> Parser:
+    """The parser of the command line.
+
+    Args:
+        names: the verbs it shall know; loading all of them delays the one that is wanted.
+    """
     parser = Parser(prog="openscope", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"openscope {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
-    for name, module in VERBS.items():
+    for name in names:
+        module = importlib.import_module(f".{name}", __package__)
         words = (module.__doc__ or "").strip()
         verb = verbs.add_parser(name, help=words.partition("\n")[0], description=words)
         module.add_arguments(verb)
@@ -88,7 +83,8 @@ def _carry_out(arguments: list[str]) -> int:
             fix=f"Use one of: {', '.join(VERBS)}.",
         )
     try:
-        args = build_parser().parse_args(arguments or ["--help"])
+        parser = build_parser([verb] if verb in VERBS else VERBS)
+        args = parser.parse_args(arguments or ["--help"])
     except SystemExit as end:  # argparse after --help and --version
         return end.code if isinstance(end.code, int) else EXIT_OK
     return int(args.main(args))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,6 +44,7 @@ def build_manifest(
     Returns:
         The manifest, a JSON object with `files`: path → `{"size": bytes, "sha256": hex}`.
     """
+    from concurrent.futures import ThreadPoolExecutor
 
     def entry(path: Path) -> tuple[str, dict[str, Any]]:
         size = path.stat().st_size

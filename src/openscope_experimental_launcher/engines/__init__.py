@@ -7,13 +7,16 @@ the guard carries it out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from ..errors import EngineError, Finding, did_you_mean
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from ..parameters.model import Parameters
 
 ENTRY_POINT_GROUP = "openscope_experimental_launcher.engines"
@@ -161,15 +164,23 @@ def engine_names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
 
 
+def _entry_points(name: str) -> Iterator[EntryPoint]:
+    """The engines of a name, the launcher's own first: only for others is every package read."""
+    from importlib.metadata import PackageNotFoundError, distribution, entry_points
+
+    with suppress(PackageNotFoundError):
+        own = distribution("openscope-experimental-launcher").entry_points
+        yield from own.select(group=ENTRY_POINT_GROUP, name=name)
+    yield from entry_points(group=ENTRY_POINT_GROUP, name=name)
+
+
 def get_engine(name: str) -> Engine:
     """The engine for a `launcher` value.
 
     Raises:
         EngineError: none of this name is installed, or it cannot be loaded.
     """
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
+    for entry in _entry_points(name):
         try:
             engine: Engine = entry.load()()
         except (ImportError, AttributeError, TypeError) as error:

@@ -6,6 +6,7 @@ The model knows each key under one name. Files may use the other spelling of an 
 
 from __future__ import annotations
 
+import os
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -175,6 +176,13 @@ _Pipeline = Annotated[
     AfterValidator(_check_pipeline),
     WithJsonSchema({"type": "array", "items": {"type": ["string", "object"]}}),
 ]
+
+
+# Looking for plugins, pydantic would read what every installed package says of itself, a tenth of
+# the start. The model wants none; what is launched later must not hear of it.
+_NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+_plugins_before = os.environ.get(_NO_PLUGINS)
+os.environ[_NO_PLUGINS] = "__all__"
 
 
 class Expectation(BaseModel):
@@ -388,6 +396,11 @@ class Parameters(BaseModel):
         default=3.0, gt=0, le=_LONGEST_S, description="Seconds that a rehearsal's stand-in plays."
     )
 
+
+if _plugins_before is None:
+    del os.environ[_NO_PLUGINS]
+else:
+    os.environ[_NO_PLUGINS] = _plugins_before
 
 SPELLINGS = types.MappingProxyType(
     {

@@ -67,16 +67,25 @@ MOMENTS = [
     *["at random"] * 9,
 ]
 """When to kill: after an event of the launcher or guard, between two of them, or at random."""
-VICTIMS = ("launcher", "guard", "both")
+VICTIMS = {
+    "launcher": ("launcher",),
+    "guard": ("guard",),
+    "launcher and guard": ("launcher", "guard"),
+    "guard and understudy": ("understudy", "guard"),
+    "all three": ("launcher", "understudy", "guard"),
+}
 
 
-def guard_of(launcher: int) -> int:
-    """The pid of a launcher's guard, 0 when it has none."""
-    with suppress(psutil.Error):
-        for child in psutil.Process(launcher).children():
-            if any(word.endswith("guard.py") for word in child.cmdline()):
-                return child.pid
-    return 0
+def processes_of(launcher: int) -> dict[str, int]:
+    """The pids of a launcher, its guard and the guard's understudy, as far as they are there."""
+    found = {"launcher": launcher}
+    # Its child's child: what a guard starts looks like itself for an instant.
+    for name, parent in (("understudy", "launcher"), ("guard", "understudy")):
+        with suppress(psutil.Error):
+            for child in psutil.Process(found.get(parent)).children():
+                if parent in found and any(word.endswith("guard.py") for word in child.cmdline()):
+                    found[name] = child.pid
+    return found
 
 
 def marked(session: Path) -> list[int]:
@@ -84,10 +93,9 @@ def marked(session: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("OPENSCOPE_RUN", "").startswith(session.name):
-                recovering = "openscope_experimental_launcher" in process.cmdline()
-                if process.status() != "zombie" and not recovering:
-                    found.append(process.pid)
+            marked = process.environ().get("OPENSCOPE_RUN", "").startswith(session.name)
+            if marked and process.status() != "zombie":
+                found.append(process.pid)
     return found
 
 
@@ -108,7 +116,8 @@ class Crash:
     def __init__(self, file: Path, number: int, seed: int) -> None:
         self.file, self.subject, self.chance = file, f"crash{number}", random.Random(seed)
         self.moment = MOMENTS[number % len(MOMENTS)]
-        self.victim = VICTIMS[number // len(MOMENTS) % len(VICTIMS)]
+        # Other victims for the same moment in the next round, and all of them in a short run.
+        self.victim = list(VICTIMS)[(number + number // len(MOMENTS)) % len(VICTIMS)]
         self.state = file.parent / "state"
         self.problems: list[str] = []
 
@@ -119,16 +128,15 @@ class Crash:
             stopped = {"max_duration_s": 1.6}
         launcher = start_session(self.file, self.subject, **stopped)
         self._await_moment(launcher)
-        guard = guard_of(launcher.pid)
-        if self.victim != "guard":
-            launcher.kill()
-        if self.victim != "launcher" and guard:
-            with suppress(ProcessLookupError):
-                os.kill(guard, signal.SIGKILL)
-        if self.victim != "guard":
+        processes = processes_of(launcher.pid)
+        for name in VICTIMS[self.victim]:
+            if name in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(processes[name], signal.SIGKILL)
+        if "launcher" in VICTIMS[self.victim]:
             launcher.wait()
         acknowledged, recorded = events(self._session()), guard_records(self.state)
-        self._finish(launcher, guard)
+        self._finish(launcher, processes)
         session = self._session()
         if session is None:
             return 0, len(acknowledged)
@@ -158,13 +166,13 @@ class Crash:
             not detail or detail in event["data"].values() for event in events(session, name)
         )
 
-    def _finish(self, launcher: subprocess.Popen[bytes], guard: int) -> None:
+    def _finish(self, launcher: subprocess.Popen[bytes], processes: dict[str, int]) -> None:
         """Let whoever is left finish; then recover what is still open."""
-        if self.victim == "guard":
+        left = [pid for name, pid in processes.items() if name not in VICTIMS[self.victim]]
+        if launcher.pid in left:
             launcher.wait(60)
-        elif self.victim == "launcher" and guard:
-            with suppress(TimeoutError):  # one that was killed before it gave its order
-                wait_for(lambda: not psutil.pid_exists(guard), 30, 0.02)
+        with suppress(TimeoutError):  # one that was killed before it gave its order
+            wait_for(lambda: not any(map(psutil.pid_exists, left)), 30, 0.02)
         if (session := self._session()) is None:
             return
 

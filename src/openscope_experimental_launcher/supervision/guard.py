@@ -26,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -99,8 +100,12 @@ class Guard:
 
     # -- start ---------------------------------------------------------------------------------
 
-    def start(self) -> bool:
-        """Start the main process. Returns whether it runs; if not, the records say why."""
+    def start(self, tell_understudy: Callable[[], None]) -> bool:
+        """Start the main process. Returns whether it runs; if not, the records say why.
+
+        Args:
+            tell_understudy: called when it runs, and before that is recorded.
+        """
         try:
             # A recovery may be closing the session already.
             if not is_held(self.folder / "launcher.lock"):
@@ -117,6 +122,7 @@ class Guard:
             return False
         self._began = self._last_output = time.monotonic()
         self._clock_offset = time.time() - self._began
+        tell_understudy()
         self.records.write(
             "acquisition.started",
             {
@@ -128,13 +134,18 @@ class Guard:
         )
         return True
 
-    def take_over(self, fallen: int) -> None:
-        """Go on for a guard that was killed.
+    def take_over(self, fallen: int) -> bool:
+        """Go on for a guard that was killed. Returns whether there is anything to guard.
 
         Args:
             fallen: its process id.
         """
-        (started,) = self.records.of("acquisition.started")
+        started = next(iter(self.records.of("acquisition.started")), None)
+        if started is None:
+            self.tree.kill()  # it may have begun, but that was never recorded
+            if not self.records.of("acquisition.not_started"):
+                self.records.write("acquisition.not_started", {"error": "its guard was killed"})
+            return False
         self.tree.pid, self.tree.start_time = (started["data"][k] for k in ("pid", "start_time"))
         self._began, self._last_output = started["mono"], time.monotonic()
         self._clock_offset = time.time() - time.monotonic()
@@ -145,6 +156,7 @@ class Guard:
         self._peak_mb = max((sample["data"]["memory_mb"] for sample in samples), default=0.0)
         self.records.write("guard.replaced", {"fallen": fallen, "guard_pid": os.getpid()})
         self._go_on_stopping()
+        return True
 
     def _go_on_stopping(self) -> None:
         """Take up the stop that was asked for, and the one that the policy now wants."""
@@ -434,11 +446,13 @@ def main() -> int:
     if not lock.acquire():
         return NOT_STARTED
     guard = new_guard(order)
-    started = guard.start()
-    if started and sys.platform == "linux":
-        understudy.tell(line, lock.fileno())
-    with suppress(OSError):  # the launcher, which reads one line, may be gone by now
-        os.write(1, b"started\n" if started else b"not started\n")
+
+    def tell_understudy() -> None:
+        if sys.platform == "linux":
+            understudy.tell(line, lock.fileno())
+
+    started = guard.start(tell_understudy)
+    answer(started=started)
     if started:
         guard.watch()
         guard.finish()
@@ -452,10 +466,19 @@ def go_on(order_line: bytes, fallen: int) -> NoReturn:
     settle_in(order)
     guard = new_guard(order)
     if not guard.records.of("acquisition.ended"):
-        guard.take_over(fallen)
+        there = guard.take_over(fallen)
+        answer(started=there)
+        if not there:
+            os._exit(NOT_STARTED)
         guard.watch()
         guard.finish()
     leave(guard)
+
+
+def answer(*, started: bool) -> None:
+    """Tell the launcher, which reads one line, whether the acquisition was started."""
+    with suppress(OSError):  # it has an answer from the guard that was killed, or is gone by now
+        os.write(1, b"started\n" if started else b"not started\n")
 
 
 def settle_in(order: dict[str, Any]) -> Path:

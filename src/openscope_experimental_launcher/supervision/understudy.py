@@ -15,11 +15,16 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Container
+from typing import NoReturn
 
 from openscope_experimental_launcher.supervision.tree_linux import Tree, become_subreaper
 
 if sys.platform != "linux":
     raise ImportError("understudy is for Linux")
+
+
+BROKEN = 1
+"""Exit code of a guard that ended before it had anything to guard."""
 
 
 class Understudy:
@@ -29,18 +34,18 @@ class Understudy:
         self._line = line
 
     def tell(self, order: bytes, lock: int) -> None:
-        """Say what is guarded now: the launcher's order, a line, and the descriptor of the lock."""
+        """Say what is guarded now: the launcher's order, a line, and the lock's descriptor."""
         socket.send_fds(self._line, [order[:1]], [lock])
         self._line.sendall(order[1:])
 
 
-def split(done: Container[int], go_on: Callable[[bytes, int], None]) -> Understudy:
+def split(done: Container[int], go_on: Callable[[bytes, int], NoReturn]) -> Understudy:
     """Go on as two processes; only the guard returns from here.
 
     Args:
         done: exit codes of a guard that has done its work, which ends both.
-        go_on: called in the understudy when the guard was killed or broke down while it guarded
-            something, with the order and the process id the guard had; must not return.
+        go_on: called in the understudy when the guard was killed or broke down after it said
+            what it guards, with that order and the process id the guard had.
     """
     become_subreaper()
     mine, theirs = socket.socketpair()
@@ -62,9 +67,8 @@ def split(done: Container[int], go_on: Callable[[bytes, int], None]) -> Understu
         os._exit(code)
     if order:
         go_on(order, guard)
-    # Nobody was told that it started, so it must not go on, should it have begun.
-    Tree().kill()
-    os._exit(1)
+    Tree().kill()  # it may have begun, but nobody was told so
+    os._exit(BROKEN)
 
 
 def _told(line: socket.socket) -> bytes:

@@ -30,7 +30,7 @@ def test_a_session_cut_at_any_byte_is_recovered(begin: Begin, tmp_path: Path) ->
     ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
     chance = random.Random(11)
     cuts = {0, *(end + by for end in ends for by in (-1, 0, 1) if end + by <= len(whole))}
-    cuts |= {chance.randrange(len(whole)) for _ in range(60)}
+    cuts |= {chance.randrange(len(whole)) for _ in range(200)}
     for cut in sorted(cuts):
         copy = tmp_path / "cut" / session.folder.name
         shutil.copytree(session.folder, copy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -192,36 +191,6 @@ def test_launcher_and_guard_both_killed(
     assert assert_closed(session)["outcome"] == "lost"
     assert "exit is unknown" in done.stdout
     assert (session / "counts.txt").read_text().split() == [str(n) for n in range(80)]
-    assert marked(session) == []
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_a_launcher_killed_at_a_random_moment(
-    python_experiment: Experiment, workplace: Path, openscope: Openscope, seed: int
-) -> None:
-    chance = random.Random(seed)
-    launcher = launch(python_experiment(COUNTING.format(counts=10)))
-    if seed % 2:
-        wait_for(lambda: session_in(workplace))
-        time.sleep(chance.uniform(0, 1.2))
-    else:
-        time.sleep(chance.uniform(0, 1.5))
-    launcher.kill()
-    launcher.wait()
-    session = session_in(workplace)
-    before = events(session) if session else []
-    for _ in range(40):
-        done = openscope("recover", *([str(workplace / "data")] if session else []))
-        assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
-        session = session_in(workplace)
-        if session is None or "session.closed" in names(session):
-            break
-        time.sleep(0.25)  # the guard's own recovery is at work
-    if session is None:
-        return
-    assert_closed(session)
-    acknowledged = [(e["seq"], e["name"]) for e in before]
-    assert [(e["seq"], e["name"]) for e in events(session)][: len(before)] == acknowledged
     assert marked(session) == []
 
 

@@ -593,6 +593,7 @@ class BaseExperiment:
             rehearsal=plan.rehearsal,
             host=self.platform_info["computer_name"],
             pid=os.getpid(),
+            rerun_of=self.options.rerun_of,
         )
 
     def setup_continuous_logging(

@@ -56,6 +56,7 @@ class RunOptions(NamedTuple):
         open_display: makes what shows the session; None shows nothing but the log.
         tell: told in one line what is going on before there is a display.
         arguments: the command line, for the records.
+        rerun_of: name of the session that is run again, for the records.
     """
 
     overrides: Mapping[str, Any] = {}
@@ -69,6 +70,7 @@ class RunOptions(NamedTuple):
     open_display: OpenDisplay | None = None
     tell: Tell | None = None
     arguments: tuple[str, ...] = ()
+    rerun_of: str = ""
 
 
 class Outcome(NamedTuple):

@@ -10,6 +10,7 @@ from .. import __version__
 from ..metadata import experiment as records
 from ..metadata.machine import environment
 from ..parameters.layers import Loaded
+from ..parameters.model import SPELLINGS
 from ..parameters.placeholders import bind
 from ..plan import Plan
 from ..repository import Checkout, save_state
@@ -45,9 +46,16 @@ def save_metadata(
         records.save_original(folder, parameter_file, raw)
     values = bind(plan.parameters.model_dump(mode="json"), str(session.path), session.name)
     records.save_processed(folder, values, rehearsal=rehearsal)
+    given = {key: value for key, value in loaded.values.items() if key not in SPELLINGS}
+    records.save_given(folder, given, rehearsal=rehearsal)
     records.save_command_line(folder, arguments, rehearsal=rehearsal)
     variables = plan.bound_launch(session.path).environment
-    records.save_environment(folder, environment(__version__, variables), rehearsal=rehearsal)
+    software = environment(__version__, variables)
+    # Engines of others may not know of this.
+    describe = getattr(plan.engine, "environment", None)
+    if describe is not None and not rehearsal:
+        software["acquisition"] = describe(plan.parameters, plan.source)
+    records.save_environment(folder, software, rehearsal=rehearsal)
     records.save_runtime(
         folder,
         {

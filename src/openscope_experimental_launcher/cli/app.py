@@ -21,7 +21,19 @@ from ..errors import (
 )
 from .window import keep_open
 
-VERBS = ("run", "check", "plan", "demo", "attach", "stop", "recover", "rig", "schema")
+VERBS = (
+    "run",
+    "check",
+    "plan",
+    "demo",
+    "rerun",
+    "diff",
+    "attach",
+    "stop",
+    "recover",
+    "rig",
+    "schema",
+)
 """Each verb is a module with a docstring for its help, `add_arguments` and `main`."""
 
 _DESCRIPTION = """\

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +68,24 @@ def offer_recovery(*, wait: bool) -> None:
             sys.stdout.write(f"  Closed: {record.outcome}. {record.reason}\n")
 
 
-def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: bool = False) -> int:
-    """Run a session with its screens; returns the exit code."""
+def run_session(
+    params: Path | None,
+    options: RunOptions,
+    *,
+    yes: bool,
+    sound: bool = False,
+    remarks: Callable[[Plan], list[Finding]] | None = None,
+) -> int:
+    """Run a session with its screens; returns the exit code.
+
+    Args:
+        params: the parameter file; None means an empty one.
+        options: how it is to be done.
+        yes: do not wait for Enter, and ask nothing about failures.
+        sound: ring at the end.
+        remarks: more findings about the plan, to be shown before the others. Given when the
+            parameter file is none of the person's own, to be offered again.
+    """
     from ..base.experiment import BaseExperiment
     from ..base.terminal import with_display
     from ..display.screens import show_problems
@@ -78,7 +94,8 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
 
     def confirm(plan: Plan, findings: Sequence[Finding]) -> bool:
         shown.append(plan)
-        return _confirm(plan, findings, wait=not yes)
+        first = remarks(plan) if remarks else []
+        return _confirm(plan, [*first, *findings], wait=not yes)
 
     experiment = BaseExperiment(
         with_display(options._replace(confirm=confirm, offer_again=not yes))
@@ -95,7 +112,7 @@ def run_session(params: Path | None, options: RunOptions, *, yes: bool, sound: b
         shown.clear()
         told = False
         experiment.run(params)
-    if params is not None and experiment.start_time is not None:
+    if params is not None and remarks is None and experiment.start_time is not None:
         from ..parameters.recent import remember
         from ..session.state import state_folder
 

@@ -127,7 +127,11 @@ class Ended(NamedTuple):
 
 
 class Engine(Protocol):
-    """What a kind of acquisition must know. Write one to teach the launcher a new kind."""
+    """What a kind of acquisition must know. Write one to teach the launcher a new kind.
+
+    It may also have `environment(parameters, source)`, which returns a JSON object of the software
+    that the acquisition runs with (versions, packages), for the records.
+    """
 
     name: str
 

@@ -35,6 +35,12 @@ def save_processed(folder: Path, parameters: Mapping[str, Any], *, rehearsal: bo
     write_json(folder / "processed_parameters.json", stamped(mask_values(parameters), rehearsal))
 
 
+def save_given(folder: Path, parameters: Mapping[str, Any], *, rehearsal: bool) -> None:
+    """Save the parameters as they were given, all layers together, placeholders as written: what
+    the same session would be asked for with."""
+    write_json(folder / "given_parameters.json", stamped(mask_values(parameters), rehearsal))
+
+
 def save_command_line(folder: Path, arguments: Sequence[str], *, rehearsal: bool) -> None:
     """Save the command line that started the session."""
     value = {"arguments": mask_arguments(list(arguments)), "working_directory": str(Path.cwd())}

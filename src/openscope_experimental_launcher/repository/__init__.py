@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from .addresses import RepositoryUrl, validate_ref, validate_url
-from .checkout import Checkout, prepare, save_state
+from .cache import Cache
+from .checkout import Checkout, current_patch, prepare, save_state
 from .git import Git, Limits
 from .resolve import Resolved, resolve
 from .source import GitSource
@@ -29,6 +30,7 @@ else:
 
 __all__ = [
     "DEFAULT_REPO_PATH",
+    "Cache",
     "Checkout",
     "Git",
     "GitSource",
@@ -36,6 +38,7 @@ __all__ = [
     "RepositoryUrl",
     "Resolved",
     "WorkingTree",
+    "current_patch",
     "default_cache_root",
     "prepare",
     "repository_path",

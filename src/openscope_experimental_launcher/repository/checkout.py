@@ -331,15 +331,16 @@ def save_state(checkout: Checkout, folder: Path) -> None:
             "remote_asked": checkout.remote_asked,
         }
         if checkout.dirty:
-            write_atomic(folder / "repository.patch", _patch(checkout))
+            write_atomic(folder / "repository.patch", current_patch(checkout.git))
             record["patch"] = "repository.patch"
         if checkout.allow_dirty and checkout.untracked:
             record["untracked_files"] = _save_untracked(checkout, folder / "repository_untracked")
         write_json(folder / "repository.json", record)
 
 
-def _patch(checkout: Checkout) -> bytes:
-    return checkout.git.run(
+def current_patch(git: Git) -> bytes:
+    """The edits of tracked files in a checkout, as a patch on the commit it is at."""
+    return git.run(
         "diff", "--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff",
         "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "HEAD", "--",
     ).stdout  # fmt: skip

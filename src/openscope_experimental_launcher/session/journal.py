@@ -54,6 +54,7 @@ class SessionOpened(Event):
     host: str
     pid: int
     journal_version: int = JOURNAL_VERSION
+    rerun_of: str = ""
 
 
 @dataclass(repr=False, eq=False)

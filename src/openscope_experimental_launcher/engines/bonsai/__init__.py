@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import Finding
 from .. import Ended, Launch, Source
@@ -33,6 +33,20 @@ class BonsaiEngine:
         from .checks import check_launch
 
         return check_launch(parameters, source, launch)
+
+    def environment(self, parameters: Parameters, source: Source) -> dict[str, Any]:
+        """Bonsai and its packages as they are installed."""
+        from .launch import exe_path
+        from .packages import PACKAGES_FOLDER, installed_packages
+
+        exe = exe_path(parameters, source)
+        return {
+            "bonsai_exe": str(exe),
+            "packages": {
+                name: ", ".join(versions)
+                for name, versions in installed_packages(exe.parent / PACKAGES_FOLDER).items()
+            },
+        }
 
     def diagnose(self, ended: Ended) -> list[Finding]:
         """What the end means; see `Engine.diagnose`."""

@@ -144,6 +144,12 @@ class RigBusyError(LauncherError, RuntimeError):
     default_code = "rig-busy"
 
 
+class SyncError(LauncherError, RuntimeError):
+    """Several computers that were to share one session have not agreed."""
+
+    default_code = "sync-error"
+
+
 class CommandError(LauncherError, RuntimeError):
     """A helper program (git, a setup script) failed, could not start or ran out of time."""
 

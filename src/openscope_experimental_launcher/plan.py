@@ -51,6 +51,7 @@ class Plan(NamedTuple):
         rig_id: the rig's name, for its lock and the records.
         parameter_file: absolute path of the parameter file; None without one.
         rehearsal: whether a stand-in plays the acquisition.
+        sync_node: this computer's name among those that share the session; empty when it is alone.
     """
 
     parameters: Parameters
@@ -65,6 +66,7 @@ class Plan(NamedTuple):
     rig_id: str
     parameter_file: Path | None
     rehearsal: bool
+    sync_node: str = ""
 
     def bound_launch(self, session_folder: Path) -> Launch:
         """The launch with the session folder in its place."""
@@ -90,10 +92,23 @@ class Plan(NamedTuple):
             "script": show(str(self.launch.script)) if self.launch.script else None,
             "script_sha256": self.script_checksum or None,
             "stop": {"how": self.launch.ask.how, "loses": self.launch.ask.loses},
+            "session_sync": self._sync_as_json(),
             "limits": dict(self.limits),
             "before": mask_values(self.parameters.pre_acquisition_pipeline),
             "after": mask_values(self.parameters.post_acquisition_pipeline),
         }
+
+    def _sync_as_json(self) -> dict[str, Any] | None:
+        if not self.sync_node:
+            return None
+        asked = self.parameters
+        common = {"role": asked.session_sync_role, "node": self.sync_node}
+        secret = {"authenticated": bool(asked.session_sync_secret_file)}
+        if asked.session_sync_role == "master":
+            at = {"address": asked.session_sync_bind_host, "port": asked.session_sync_port}
+            return {**common, **at, "slaves": asked.session_sync_expected_slaves, **secret}
+        at = {"address": asked.session_sync_master_host, "port": asked.session_sync_port}
+        return {**common, **at, **secret}
 
 
 def make_plan(
@@ -103,6 +118,7 @@ def make_plan(
     source: Source,
     code: Resolved | None,
     rehearsal: bool = False,
+    sync: bool = True,
 ) -> Plan:
     """Turn what was asked into what will happen.
 
@@ -112,6 +128,7 @@ def make_plan(
         source: the experiment's files.
         code: the repository's resolved commit, None without a repository.
         rehearsal: plan a rehearsal: a stand-in plays, outputs go below `./rehearsal/`.
+        sync: agree with the other computers when the parameters name a role among them.
 
     Raises:
         EngineError: the parameters describe nothing that can be started.
@@ -132,7 +149,14 @@ def make_plan(
         rig_id=parameters.rig_id or platform.node(),
         parameter_file=loaded.file.absolute() if loaded.file else None,
         rehearsal=rehearsal,
+        sync_node=_sync_node(parameters) if sync else "",
     )
+
+
+def _sync_node(parameters: Parameters) -> str:
+    if parameters.session_sync_role is None:
+        return ""
+    return parameters.session_sync_node_name or platform.node()
 
 
 def session_variables(parameters: Parameters, rehearsal: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which ports this machine has: serial ones by their names, TCP ones that can be listened on."""
+"""Which serial ports this machine has, by their names."""
 
 from __future__ import annotations
 
@@ -62,26 +62,3 @@ def missing_port(name: str) -> str:
     if windows[1].upper() in (port.upper() for port in there):
         return ""
     return f"this machine has {', '.join(there) or 'none'}"
-
-
-def why_not_listening(host: str, port: int) -> str:
-    """Why this machine cannot listen on a TCP port, in words; empty when it can.
-
-    Args:
-        host: address of this machine, or of all its networks.
-        port: the port.
-    """
-    import socket
-
-    try:
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(address[0], socket.SOCK_STREAM) as listener:
-            if sys.platform == "win32":  # where others could else share the port
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-            else:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address[4])
-            listener.listen(1)
-    except (OSError, OverflowError, UnicodeError) as error:
-        return getattr(error, "strerror", None) or str(error)
-    return ""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .engines import Launch
 from .errors import Finding
-from .locks import ProcessLock
+from .locks import ProcessLock, is_held
 from .parameters.model import PATH_FIELDS
 from .parameters.paths import drive_error, on_missing_drive
 from .parameters.placeholders import SLOT_FOLDER
@@ -64,11 +65,22 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
     findings += check_launch(plan.launch)
     findings += check_paths(plan.parameters)
     findings += check_output(plan)
+    findings += _check_sync(plan)
     findings += check_rig(plan)
     if not plan.rehearsal:
         findings += check_serial_ports(plan)
-        findings += check_sync_port(plan)
     return findings
+
+
+def _check_sync(plan: Plan) -> list[Finding]:
+    if plan.sync_node:
+        from .sync.checks import check_sync
+
+        return check_sync(plan)
+    if plan.parameters.session_sync_role is None:
+        return []
+    words = "A rehearsal does not wait for the other computers; with --sync it does."
+    return [Finding("ok", "sync-not-rehearsed", words, where="session_sync_role")]
 
 
 def check_launch(launch: Launch) -> list[Finding]:
@@ -218,34 +230,22 @@ def check_serial_ports(plan: Plan) -> list[Finding]:
     ]
 
 
-def check_sync_port(plan: Plan) -> list[Finding]:
-    """An error when the master of a session of several computers cannot listen on its port."""
-    parameters = plan.parameters
-    port = getattr(parameters, "session_sync_port", None)
-    if getattr(parameters, "session_sync_role", None) != "master" or not isinstance(port, int):
-        return []
-    from .ports import why_not_listening
-
-    host = getattr(parameters, "session_sync_bind_host", None) or "0.0.0.0"  # noqa: S104
-    why = why_not_listening(str(host), port)
-    if not why:
-        return []
-    return [
-        Finding(
-            "error",
-            "sync-port-unusable",
-            f"The master cannot listen at {host} port {port}: {why}.",
-            where="session_sync_bind_host, session_sync_port",
-            fix="Close the program that has the port (another session?), or give all computers "
-            "another session_sync_port; session_sync_bind_host must be an address of this "
-            "computer.",
-        )
-    ]
+def rig_lock(rig_id: str, sync_node: str = "") -> ProcessLock:
+    """The lock that lets one session at a time run on a rig, or on one node of a rig that several
+    computers or launchers share."""
+    node = f"--node-{_file_name(sync_node)}" if sync_node else ""
+    return ProcessLock(locks_folder() / f"rig-{_file_name(rig_id)}{node}.lock")
 
 
-def rig_lock(rig_id: str) -> ProcessLock:
-    """The lock that lets one session at a time run on a rig."""
-    return ProcessLock(locks_folder() / f"rig-{_file_name(rig_id)}.lock")
+def held_beside(rig_id: str, sync_node: str) -> ProcessLock | None:
+    """A lock on the same rig that excludes this one and is held: a session alone excludes the
+    nodes of a shared one, and they exclude it, but not one another."""
+    if sync_node:
+        others = [rig_lock(rig_id)]
+    else:
+        files = locks_folder().glob(f"rig-{_file_name(rig_id)}--node-*.lock")
+        others = [ProcessLock(file) for file in files]
+    return next((lock for lock in others if is_held(lock.path)), None)
 
 
 def _file_name(text: str) -> str:
@@ -255,25 +255,35 @@ def _file_name(text: str) -> str:
 def check_rig(plan: Plan) -> list[Finding]:
     """Whether another session holds the rig or the checkout."""
     return [
-        *busy_findings(plan.rig_id, str(plan.code.path) if plan.code else ""),
+        *busy_findings(plan),
         *_held_findings(plan),
     ]
 
 
-def busy_findings(rig_id: str, checkout: str) -> list[Finding]:
+def busy_findings(plan: Plan) -> list[Finding]:
     """Errors for acquisitions that run on this rig or from this checkout, their launchers alive or
     not."""
+    checkout = str(plan.code.path) if plan.code else ""
     return [
         _busy(run.get("session_uuid", "?"), run.get("rig_id", ""), run.get("user_id", ""))
         for run in live_runs(runs_folder())
-        if run.get("rig_id") == rig_id or (checkout and run.get("checkout") == checkout)
+        if _excludes(run, plan) or (checkout and run.get("checkout") == checkout)
     ]
 
 
+def _excludes(run: Mapping[str, Any], plan: Plan) -> bool:
+    if run.get("rig_id") != plan.rig_id:
+        return False
+    nodes = (run.get("sync_node", ""), plan.sync_node)
+    return not all(nodes) or nodes[0] == nodes[1]
+
+
 def _held_findings(plan: Plan) -> list[Finding]:
-    lock = rig_lock(plan.rig_id)
-    if lock.acquire():
+    lock: ProcessLock | None = rig_lock(plan.rig_id, plan.sync_node)
+    if lock is not None and lock.acquire():
         lock.release()
+        lock = held_beside(plan.rig_id, plan.sync_node)
+    if lock is None:
         return []
     holder = lock.holder()
     return [_busy(holder.get("session") or "another session", plan.rig_id, holder.get("user", ""))]

@@ -64,6 +64,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="run with local edits of the code, and save them exactly",
     )
     parser.add_argument(
+        "--sync",
+        action="store_true",
+        help="agree with the other computers of the session in a rehearsal too",
+    )
+    parser.add_argument(
         "--offline",
         action="store_true",
         help="ask no git server; a branch is where it was last fetched",
@@ -89,6 +94,7 @@ def options_from(args: argparse.Namespace) -> RunOptions:
         rehearse=args.rehearse,
         allow_dirty=args.allow_dirty,
         offline=args.offline,
+        sync=args.sync,
         arguments=tuple(sys.argv),
     )
 

@@ -80,6 +80,7 @@ from .session_metadata import save_metadata
 from .session_steps import ask_about, own_terminal
 
 if TYPE_CHECKING:
+    from ..sync import Agreement
     from .attempts import Attempts
     from .bonsai_interface import BonsaiInterface
 
@@ -169,6 +170,7 @@ class BaseExperiment:
         self.stdout_data = self.stderr_data = ""
         self._percent_used: float | None = None
         self._plan: Plan | None = None
+        self._agreement: Agreement | None = None
         self._folder: SessionFolder | None = None
         self._journal = Journal(fallback_folder() / f"{uuid.uuid4().hex}.jsonl")
         self._run_folder = Path()
@@ -218,6 +220,9 @@ class BaseExperiment:
         with alone(plan):
             self._enter("repository")
             self._prepare_code(plan)
+            if plan.sync_node:
+                self._enter("other computers")
+                self._agree(plan)
             self._hold_session(plan)
 
     def _hold_session(self, plan: Plan) -> None:
@@ -450,6 +455,7 @@ class BaseExperiment:
             source=GitSource(code) if code is not None else self._folder_source(),
             code=code,
             rehearsal=self.options.rehearse,
+            sync=self.options.sync or not self.options.rehearse,
         )
 
     def _repository_parameters(self) -> dict[str, Any]:
@@ -530,18 +536,37 @@ class BaseExperiment:
 
     # -- session folder and metadata -----------------------------------------------------------
 
+    def _agree(self, plan: Plan) -> Agreement:
+        """Agree with the other computers on the session's name; once in a run."""
+        if self._agreement is None:
+            from .session_sync import agree_on_name, agreement_event, agreement_findings
+
+            self._agreement = agreement = agree_on_name(
+                plan,
+                open_waiting=self.options.open_waiting,
+                tell=self._tell,
+                report=partial(self._report, "other computers"),
+            )
+            self.session_uuid = agreement.session
+            self._journal.record(agreement_event(agreement))
+            self._report("other computers", agreement_findings(agreement))
+        return self._agreement
+
     def determine_session_directory(self) -> str | None:
-        """Make the session folder, named `<subject>_<YYYY-MM-DD>_<HH-MM-SS>` in local time.
+        """Make the session folder, named `<subject>_<YYYY-MM-DD>_<HH-MM-SS>` in local time, or as
+        several computers agreed.
 
         Returns:
             Its absolute path, the same again within one run; None when no subject is known.
 
         Raises:
-            SessionError: the folder cannot be made.
+            SessionError: the folder cannot be made, or one of the name that was agreed is there.
+            SyncError: the computers did not agree.
         """
         if self.session_directory is None and self.subject_id:
-            root = self._require_plan().output_root
-            folder = claim(root, self.subject_id)
+            plan = self._require_plan()
+            agreed = self._agree(plan).session if plan.sync_node else ""
+            folder = claim(plan.output_root, self.subject_id, agreed_name=agreed)
             self.session_directory, self.session_uuid = str(folder.path), folder.name
         return self.session_directory
 
@@ -555,6 +580,7 @@ class BaseExperiment:
                 source=self._folder_source(),
                 code=None,
                 rehearsal=self.options.rehearse,
+                sync=self.options.sync or not self.options.rehearse,
             )
             self.script_checksum = self._plan.script_checksum or None
         return self._plan
@@ -634,8 +660,16 @@ class BaseExperiment:
                 "params_checksum": self.params_checksum,
                 "script_checksum": self.script_checksum,
                 "platform": self.platform_info,
+                **self._sync_record(),
             },
         )
+
+    def _sync_record(self) -> dict[str, Any]:
+        if self._agreement is None:
+            return {}
+        from .session_sync import as_record
+
+        return {"session_sync": as_record(self._agreement)}
 
     def _show(self, plan: Plan) -> None:
         """Open the display. One that cannot be opened is no reason not to run the session."""
@@ -733,6 +767,7 @@ class BaseExperiment:
                 "unattended_minutes": parameters.unattended_minutes,
                 "sample_interval_s": parameters.resource_log_interval,
                 "rig_id": plan.rig_id,
+                "sync_node": plan.sync_node,
                 "checkout": str(plan.code.path) if plan.code else "",
                 "session_uuid": self.session_uuid or "",
                 "user_id": self.user_id or "",

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import RigBusyError
 from ..locks import ProcessLock
 from ..plan import Plan
-from ..preflight import busy_findings, rig_lock
+from ..preflight import busy_findings, held_beside, rig_lock
 from ..session.state import locks_folder, short_hash
 
 
@@ -21,7 +21,7 @@ def alone(plan: Plan) -> Iterator[None]:
     Raises:
         RigBusyError: another session holds one, or an acquisition goes on without its launcher.
     """
-    locks = [rig_lock(plan.rig_id)]
+    locks = [rig_lock(plan.rig_id, plan.sync_node)]
     checkout = str(plan.code.path) if plan.code is not None else ""
     if checkout:
         locks.append(ProcessLock(locks_folder() / f"checkout-{short_hash(checkout)}.lock"))
@@ -34,7 +34,10 @@ def alone(plan: Plan) -> Iterator[None]:
         for lock in locks:
             if not lock.acquire(holder=holder):
                 raise _busy(plan, lock.holder())
-        busy = busy_findings(plan.rig_id, checkout)
+        beside = held_beside(plan.rig_id, plan.sync_node)
+        if beside is not None:
+            raise _busy(plan, beside.holder())
+        busy = busy_findings(plan)
         if busy:
             raise RigBusyError.from_findings("The rig is in use.", busy)
         yield

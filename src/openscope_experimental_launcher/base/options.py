@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,6 +19,7 @@ from ..errors import (
 if TYPE_CHECKING:
     from ..plan import Plan
     from ..session.folder import SessionFolder
+    from ..sync import OnWait
 
 
 class Display(Protocol):
@@ -39,6 +41,7 @@ class Display(Protocol):
 Confirm = Callable[["Plan", Sequence[Finding]], bool]
 OpenDisplay = Callable[["SessionFolder", "Plan", Callable[[str], None]], Display]
 Tell = Callable[[str], None]
+OpenWaiting = Callable[[], "AbstractContextManager[OnWait]"]
 
 
 class RunOptions(NamedTuple):
@@ -50,10 +53,12 @@ class RunOptions(NamedTuple):
         rehearse: play a stand-in instead of the acquisition, outputs below `./rehearsal/`.
         allow_dirty: run with edits in the checkout, and save them with the session.
         offline: ask no server; a branch is where it was last fetched.
+        sync: agree with the other computers in a rehearsal too.
         interactive: whether questions may be asked; None means when there is a terminal.
         offer_again: let the person at the terminal try again what failed.
         confirm: asked with the plan and its findings before anything is changed; False stops.
         open_display: makes what shows the session; None shows nothing but the log.
+        open_waiting: makes what shows for which computers the session waits; None says it in lines.
         tell: told in one line what is going on before there is a display.
         arguments: the command line, for the records.
         rerun_of: name of the session that is run again, for the records.
@@ -64,10 +69,12 @@ class RunOptions(NamedTuple):
     rehearse: bool = False
     allow_dirty: bool = False
     offline: bool = False
+    sync: bool = False
     interactive: bool | None = None
     offer_again: bool = False
     confirm: Confirm | None = None
     open_display: OpenDisplay | None = None
+    open_waiting: OpenWaiting | None = None
     tell: Tell | None = None
     arguments: tuple[str, ...] = ()
     rerun_of: str = ""

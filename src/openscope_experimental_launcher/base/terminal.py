@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from ..display.live import open_display
+from ..display.waiting import can_show, waiting_screen
 from ..plan import Plan
 from ..session.folder import SessionFolder
 from .options import Display, RunOptions
@@ -13,7 +14,8 @@ from .options import Display, RunOptions
 
 def with_display(options: RunOptions) -> RunOptions:
     """`options` for a run that is watched on standard output."""
-    return options._replace(open_display=_open_display, tell=tell)
+    waiting = waiting_screen if can_show(sys.stdout) else None
+    return options._replace(open_display=_open_display, open_waiting=waiting, tell=tell)
 
 
 def _open_display(folder: SessionFolder, plan: Plan, on_note: Callable[[str], None]) -> Display:

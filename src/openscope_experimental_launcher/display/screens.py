@@ -73,12 +73,24 @@ def _plan_lines(plan: Mapping[str, Any], free_bytes: int | None) -> Iterator[Lin
         "parameters": plan.get("parameter_file"),
         "output": _output(plan.get("output_root"), free_bytes),
         "rig": plan.get("rig_id"),
+        "computers": _computers(plan.get("session_sync")),
         "on a stop": (plan.get("stop") or {}).get("loses"),
     }
     for label, value in rows.items():
         if value:
             yield _row(label, value)
     yield []
+
+
+def _computers(sync: Mapping[str, Any] | None) -> str:
+    if not sync:
+        return ""
+    place = f"{sync.get('address')} port {sync.get('port')}"
+    if sync.get("role") == "slave":
+        return f"this one is {sync.get('node')}, slave of the master at {place}"
+    slaves = sync.get("slaves")
+    named = ", ".join(map(str, slaves)) if isinstance(slaves, list) else count(slaves or 0, "slave")
+    return f"this one is the master {sync.get('node')}, with {named}; it listens at {place}"
 
 
 def _row(label: str, value: object) -> Line:

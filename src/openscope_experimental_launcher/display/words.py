@@ -48,6 +48,12 @@ def _repository(data: Data) -> str:
     return f"code at {commit[:10]}{named}{edits}"
 
 
+def _agreed(data: Data) -> str:
+    names = ", ".join(str(node.get("name", "")) for node in data.get("nodes") or [])
+    without = ", ".join(map(str, data.get("missing") or []))
+    return f"agreed by {names}" + (f", without {without}" if without else "")
+
+
 def _stop(data: Data) -> str:
     who = " ".join(part for part in (str(data.get("by", "")), _reason(data)) if part)
     grace_s = float(data.get("kill_in_s") or 0)
@@ -76,6 +82,7 @@ def _reason(data: Data) -> str:
 
 _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "session.opened": lambda data: f"session {data.get('session_uuid', '')}",
+    "session.agreed": _agreed,
     "stage.entered": lambda data: f"stage: {stage_name(data.get('stage', ''))}",
     "repository.ready": _repository,
     "acquisition.started": lambda data: f"acquisition started (process {data.get('pid')})",

@@ -126,6 +126,10 @@ def _blank_is_not_given(value: str | None) -> str | None:
     return value if value and value.strip() else None
 
 
+def _blank_as_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 def _check_path(path: str | None) -> str | None:
     if path is None or not _CONTROL_CHARACTER.search(path):
         return _blank_is_not_given(path)
@@ -157,6 +161,20 @@ def _check_protocol(value: Any) -> Any:
     )
 
 
+def _check_slaves(value: Any) -> Any:
+    names = value if isinstance(value, list) else []
+    texts = all(isinstance(name, str) and name.strip() for name in names)
+    if value is None or (names and texts and len(set(names)) == len(names)):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise ParameterError(
+        "The slaves must be a list of different names, or how many they are (1 or more).",
+        code="parameter-type",
+        fix='Write their names: ["camera", "stimulus"].',
+    )
+
+
 _TEXT_OR_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}
 _ARGUMENT_LIST = {"type": "array", "items": {"type": ["string", "number"]}}
 
@@ -170,6 +188,11 @@ _Name = Annotated[
 ]
 _Arguments = Annotated[
     list[str], BeforeValidator(_numbers_as_texts), WithJsonSchema(_ARGUMENT_LIST)
+]
+_Slaves = Annotated[
+    Any,
+    AfterValidator(_check_slaves),
+    WithJsonSchema({"type": ["integer", "array", "null"], "items": {"type": "string"}}),
 ]
 _Pipeline = Annotated[
     list[Any],
@@ -389,6 +412,56 @@ class Parameters(BaseModel):
     step_timeout_s: float = Field(
         default=600.0, gt=0, le=_LONGEST_S, description="Seconds that a step may take."
     )
+
+    # Several computers, one session
+    session_sync_role: Annotated[
+        Literal["master", "slave"] | None, BeforeValidator(_blank_as_none)
+    ] = Field(default=None, description="What this computer is, when several share a session.")
+    session_sync_node_name: _Name = Field(
+        default=None, description="This computer's name in the shared session."
+    )
+    session_sync_expected_slaves: _Slaves = Field(
+        default=None,
+        description="For the master: the names of the slaves it waits for, or how many they are.",
+    )
+    session_sync_bind_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - the other computers are to reach it
+        description="For the master: address of this computer on which it listens.",
+    )
+    session_sync_master_host: _Text = Field(
+        default=None, description="For a slave: name or address of the master's computer."
+    )
+    session_sync_port: int = Field(
+        default=27471, ge=1, le=65535, description="TCP port of the master."
+    )
+    session_sync_key_param: str = Field(
+        default="subject_id", description="Key whose value all computers must agree on."
+    )
+    session_sync_session_key: _Name = Field(
+        default=None, description="Value that all computers must agree on, instead of that key's."
+    )
+    session_sync_secret_file: _Path = Field(
+        default=None, description="File with the secret by which the computers know each other."
+    )
+    session_sync_timeout_sec: float = Field(
+        default=300.0,
+        gt=0,
+        le=_LONGEST_S,
+        description="Seconds to wait until all computers are there.",
+    )
+    session_sync_ack_timeout_sec: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds in which a computer must answer."
+    )
+    session_sync_retry_delay_sec: float = Field(
+        default=1.0,
+        gt=0,
+        le=3600,
+        description="For a slave: seconds before it tries again to reach the master.",
+    )
+    session_sync_allow_bypass: bool = Field(
+        default=False, description="Whether the operator may go on without those who are missing."
+    )
+
     sound_on_end: bool = Field(
         default=False, description="Whether the end is announced by a sound."
     )
@@ -430,19 +503,6 @@ PASSED_ON = types.MappingProxyType(
         "matlab_engine_connect_timeout_sec": "Seconds to wait for the shared MATLAB engine.",
         "matlab_cancel_timeout_sec": "Seconds to wait for MATLAB to cancel.",
         "matlab_keep_engine_alive": "Whether the MATLAB engine stays after the session.",
-        "session_sync_role": "master or slave, when several computers share a session.",
-        "session_sync_port": "TCP port on which the master listens.",
-        "session_sync_expected_slaves": "The slaves that the master waits for.",
-        "session_sync_bind_host": "Address on which the master listens.",
-        "session_sync_master_host": "Address of the master.",
-        "session_sync_node_name": "This computer's name in the shared session.",
-        "session_sync_key_param": "Key whose value all computers must agree on.",
-        "session_sync_session_key": "Value that all computers must agree on.",
-        "session_sync_timeout_sec": "Seconds to wait for the other computers.",
-        "session_sync_ack_timeout_sec": "Seconds to wait for an answer.",
-        "session_sync_retry_delay_sec": "Seconds before the next attempt to connect.",
-        "session_sync_allow_bypass": "Whether the operator may go on without the others.",
-        "session_sync_secret_file": "File with the secret that the computers share.",
     }
 )
 """Keys that are known and passed on as they are, to their meaning."""

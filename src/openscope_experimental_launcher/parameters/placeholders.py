@@ -47,6 +47,11 @@ _NEEDED_BEFORE_THE_FOLDER = (
     "local_repository_path",
     "output_root_folder",
     "config_path",
+    "session_sync_node_name",
+    "session_sync_master_host",
+    "session_sync_bind_host",
+    "session_sync_session_key",
+    "session_sync_secret_file",
 )
 _STANDING = (*ASKED_FOR, *_SLOTS, "output_root_folder")
 _MOST_LISTED = 30

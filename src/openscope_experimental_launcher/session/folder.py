@@ -61,6 +61,14 @@ def session_name(subject_id: str, when: datetime) -> str:
     return f"{subject_id}_{when:%Y-%m-%d_%H-%M-%S}"
 
 
+def free_name(output_root: Path, subject_id: str) -> str:
+    """The name of a session that begins now; the next second's while that one is taken."""
+    when = datetime.now()
+    while (output_root / session_name(subject_id, when)).exists():
+        when += timedelta(seconds=1)
+    return session_name(subject_id, when)
+
+
 def claim(output_root: Path, subject_id: str, *, agreed_name: str = "") -> SessionFolder:
     """Make a new session folder that nobody else can have got.
 

@@ -58,6 +58,19 @@ class SessionOpened(Event):
 
 
 @dataclass(repr=False, eq=False)
+class SessionAgreed(Event):
+    """Several computers agreed on the session's name, which is this one's too."""
+
+    name: ClassVar[str] = "session.agreed"
+    session_uuid: str
+    role: str
+    node: str
+    nodes: list[dict[str, Any]]
+    missing: list[str]
+    authenticated: bool
+
+
+@dataclass(repr=False, eq=False)
 class StageEntered(Event):
     """The session went on to its next stage."""
 

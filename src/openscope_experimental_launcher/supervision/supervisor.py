@@ -336,8 +336,9 @@ def guard_spec(
         stderr: new file for the error output.
         limits: fields of `limits.Limits`.
         watching: `stop_grace_s`, `terminate_grace_s`, `on_launcher_lost`, `unattended_minutes`,
-            `sample_interval_s`, `rig_id`, `session_uuid`, `checkout` and `recover` (the command
-            that closes the session when no launcher is there at the end; empty for none).
+            `sample_interval_s`, `rig_id`, `sync_node`, `session_uuid`, `checkout` and `recover`
+            (the command that closes the session when no launcher is there at the end; empty for
+            none).
     """
     return {
         "arguments": list(launch.arguments),

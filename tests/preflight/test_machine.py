@@ -45,14 +45,15 @@ def test_too_little_room_for_what_is_expected_is_a_warning(python_experiment, op
 @pytest.mark.parametrize("by", ["itself", "mono"])
 def test_another_bonsai_is_found(tmp_path, by) -> None:
     exe = tmp_path / "Bonsai.exe"
-    exe.write_text("import time; time.sleep(30)")
+    exe.write_text("import time; print('ready', flush=True); time.sleep(30)")
     command = ["mono", str(exe)] if by == "mono" else [str(exe), str(exe)]
-    process = subprocess.Popen(command, executable=sys.executable)
+    process = subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE)
     try:
+        process.stdout.readline()  # just after exec(2), its command line may still be empty
         assert process.pid in running_bonsai()
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert process.pid not in running_bonsai()
 
 

@@ -310,7 +310,7 @@ def test_a_terminal_that_is_never_read_blocks_neither_child_nor_launcher(
 def test_a_stray_without_any_record_is_found_by_its_cookie(
     begin: Begin, openscope: Openscope, own_state: Path
 ) -> None:
-    session = begin(COUNTS_SIGNALS.format(seconds=4))
+    session = begin(COUNTS_SIGNALS.format(seconds=10))
     session.says("ready")
     child, cookie = session.event("acquisition.started")["pid"], session.cookie()
     session.kill_guard()

@@ -110,7 +110,7 @@ class TestSpellings:
 
     def test_a_higher_layer_wins_in_the_other_spelling(self, load_params: Load) -> None:
         loaded = load_params({"OutputFolder": "D:/a"}, overrides={"output_root_folder": "D:/b"})
-        assert loaded.parameters.output_root_folder == "D:/b"
+        assert loaded.parameters.output_root_folder == str(Path("D:/b"))
         assert loaded.values == {"OutputFolder": "D:/b", "output_root_folder": "D:/b"}
         loaded = load_params({"script_path": "a"}, overrides={"bonsai_path": "b"})
         assert loaded.parameters.script_path == "b"
@@ -216,12 +216,12 @@ class TestConfiguration:
     def test_what_is_taken_from_it(self, load_params: Load) -> None:
         config = {
             "Behavior": {"rig_id": "box1", "mouse_id": "m1", "stop_grace_s": 99},
-            "OpenScope": {"stop_grace_s": 4, "OutputFolder": "E:/", "command": ("a", ("b",)[0])},
+            "OpenScope": {"stop_grace_s": 4, "OutputFolder": "E:/a", "command": ("a", ("b",)[0])},
         }
         loaded = load_params({}, config=config)
         assert loaded.parameters.rig_id == "box1"
         assert loaded.parameters.stop_grace_s == 4
-        assert loaded.parameters.output_root_folder == "E:/"
+        assert loaded.parameters.output_root_folder == str(Path("E:/a"))
         assert loaded.parameters.command == ["a", "b"]
         assert loaded.origins["rig_id"] == loaded.origins["stop_grace_s"] == "stim.cfg"
         assert loaded.parameters.subject_id is None

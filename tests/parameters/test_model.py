@@ -168,7 +168,7 @@ def test_blank_paths_and_urls_count_as_not_given() -> None:
         ("expect", {"v.avi": {"within_s": -1}}, "expect.v.avi.within_s must be more than 0"),
         ("expect", {"v.avi": {"on_missing": "no"}}, "expect.v.avi.on_missing must be"),
         ("script_path", "C:\temp\new.bonsai", "control character"),
-        ("output_root_folder", "D:/data\n", "control character"),
+        ("output_root_folder", "data\n", "control character"),
     ],
 )
 def test_each_fault_has_file_key_value_and_fix(

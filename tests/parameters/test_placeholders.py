@@ -49,8 +49,8 @@ def expanded(load_params: Load) -> Callable[..., Any]:
         ("{subject_id}", "614173"),
         ("m{subject_id}_{user_id}", "m614173_kim"),
         ("{mouse_id}", "614173"),
-        ("{output_root_folder}/x", "D:/data/x"),
-        ("{OutputFolder}", "D:/data"),
+        ("{output_root_folder}/x", str(Path("D:/data/x"))),
+        ("{OutputFolder}", str(Path("D:/data"))),
         ("{rig_param:port} {port}", "COM3 COM3"),
         ("{gain} {on} {kill_threshold}", "2.5 true 90.0"),
         ("{output_session_folder}\\notes\\x.txt", str(Path(f"{SLOT_FOLDER}/notes/x.txt"))),
@@ -154,7 +154,7 @@ class TestNotKnownYet:
 
     def test_an_early_key_may_use_what_is_known(self, load_params: Load) -> None:
         content = {"output_root_folder": "D:/x", "local_repository_path": "{OutputFolder}/r"}
-        assert load_params(content).parameters.local_repository_path == "D:/x/r"
+        assert load_params(content).parameters.local_repository_path == str(Path("D:/x/r"))
 
 
 class TestUnknown:

@@ -25,7 +25,7 @@ import signal, sys, time
 def told(number, _): print("got", signal.Signals(number).name, flush=True)
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, told)
 print("ready", flush=True)
-for _ in range({seconds} * 20): time.sleep(0.05)
+for _ in range(int({seconds} * 20)): time.sleep(0.05)
 print("finished", flush=True)
 """
 POLITE = """
@@ -200,21 +200,29 @@ def in_terminal(file: Path, *options: str) -> pexpect.spawn[bytes]:
     return pexpect.spawn(OPENSCOPE[0], arguments, timeout=15, dimensions=(30, 100))
 
 
+@pytest.mark.parametrize("answer", ["the mouse sleeps", "", "\x03"], ids=["why", "skip", "Ctrl-C"])
 def test_ctrl_c_on_a_terminal_reaches_the_child_as_one_sigterm(
-    python_experiment: Experiment, workplace: Path
+    python_experiment: Experiment, workplace: Path, answer: str
 ) -> None:
-    file = python_experiment(COUNTS_SIGNALS.format(seconds=2), stop_grace_s=10)
+    file = python_experiment(COUNTS_SIGNALS.format(seconds=1.5), stop_grace_s=10)
     terminal = in_terminal(file)
     session = Running(workplace / "data", None)
     session.says("ready")
     terminal.sendintr()
+    terminal.expect("left before it is ended by force")  # the countdown
+    terminal.expect("Why was it stopped")
+    terminal.send(answer or "\r") if answer in ("", "\x03") else terminal.sendline(answer)
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 130
     assert session.output().split("\n") == ["ready", "got SIGTERM", "finished", ""]
-    assert session.closed()["outcome"] == "aborted"
+    closed = session.closed()
+    why = answer if answer.isprintable() and answer else "Ctrl-C"
+    assert (closed["outcome"], closed["reason"]) == ("aborted", f"Stopped by the operator: {why}.")
+    notes = [note["text"] for note in session.events("note.added")]
+    assert notes == ([f"Why it was stopped: {why}"] if why != "Ctrl-C" else [])
     (stop,) = session.events("acquisition.stop_requested")
-    assert stop["by"] == "operator" and stop["reason"] == "Ctrl-C"
+    assert stop["by"] == "operator" and stop["reason"] == "Ctrl-C" and stop["kill_in_s"] == 10
 
 
 def test_ctrl_c_twice_on_a_terminal_kills_at_once(

@@ -57,6 +57,23 @@ class TestTerminal:
         for child in children:
             child.close(force=True)
 
+    @pytest.mark.parametrize(
+        ("typed", "answer"), [("  the mouse sleeps \r", "'the mouse sleeps'"), ("\r", "''")]
+    )
+    def test_what_need_not_be_answered(
+        self, start: Callable[..., Any], typed: str, answer: str
+    ) -> None:
+        child = start("prompts.ask_within('Why', 15)")
+        child.expect("Why: ")
+        child.send(typed)
+        child.expect_exact(f"result {answer}")
+
+    def test_nobody_answers_in_time(self, start: Callable[..., Any]) -> None:
+        child = start("prompts.ask_within('Why', 0.3)")
+        child.expect("Why: ")
+        child.send("half a line")  # and no Enter
+        child.expect_exact("result ''")
+
     def test_an_answer_is_taken_without_its_spaces(self, start: Callable[..., Any]) -> None:
         child = start(ASK)
         child.expect_exact("interactive True")

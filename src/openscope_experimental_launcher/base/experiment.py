@@ -77,7 +77,7 @@ from .occupancy import alone
 from .options import Display, Outcome, RunOptions
 from .run_log import RunLog
 from .session_metadata import save_metadata
-from .session_steps import ask_about, own_terminal
+from .session_steps import ask_about, ask_why_stopped, own_terminal
 
 if TYPE_CHECKING:
     from ..sync import Agreement
@@ -182,6 +182,7 @@ class BaseExperiment:
         self._managed = False
         self._closing = False
         self._interrupts = 0
+        self._asking_why = False
         self._display: Display | None = None
 
     # -- the whole run -------------------------------------------------------------------------
@@ -783,10 +784,25 @@ class BaseExperiment:
             acquisition.orphans.wait(self._journal)
         self.stop_time = acquisition.ended_at or datetime.now().astimezone()
         self.stdout_data, self.stderr_data = tail(stdout), tail(stderr)
-        self._judge(judge_end(acquisition.ended, plan.engine, stdout, stderr))
+        judgement = judge_end(acquisition.ended, plan.engine, stdout, stderr)
+        self._judge(self._explained(judgement, acquisition.ended))
         acquisition.close()
         if self._folder is None:
             discard_run(acquisition.run_folder)
+
+    def _explained(self, judgement: Judgement, ended: Mapping[str, Any] | None) -> Judgement:
+        """With the words of the person who pressed Ctrl-C, if there are any."""
+        stop = ended["stop"] if ended else None
+        if not stop or stop["reason"] != CTRL_C or not self._interactive:
+            return judgement
+        said: list[str] = []
+        self._asking_why = True
+        failure = attempt(lambda: said.append(ask_why_stopped(self._display)))
+        self._asking_why = False
+        if failure is not None or not said[0]:
+            return judgement
+        self._journal.record(NoteAdded(f"Why it was stopped: {said[0]}", self.user_id or ""))
+        return judgement._replace(reason=f"Stopped by the operator: {said[0].rstrip('.')}.")
 
     def _judge(self, judgement: Judgement) -> None:
         self._judgement = judgement
@@ -835,7 +851,7 @@ class BaseExperiment:
         plan = self._plan
         if plan and reason == TERMINAL_CLOSED and plan.parameters.on_window_closed == "continue":
             return True
-        if self._attempts is not None and self._attempts.deciding:
+        if self._asking_why or (self._attempts is not None and self._attempts.deciding):
             return False
         # A system says things twice too: a terminal that is closed hangs up more than once.
         if self._interrupts and reason != CTRL_C:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Choice = Literal["retry", "go on", "abort"]
 
+_WHY_S = 10.0
 _CHOICES: dict[str, Choice] = {"r": "retry", "g": "go on", "a": "abort"}
 
 
@@ -27,6 +28,16 @@ def ask_about(display: Display | None, step: PlannedStep, why: str) -> Choice:
     question = f"{step.name}: {why} (r)etry, (g)o on or (a)bort"
     with own_terminal(display):
         return _CHOICES[ask(question, default="r", validate=one_of)]
+
+
+def ask_why_stopped(display: Display | None) -> str:
+    """Let the person who stopped an acquisition say why; empty when they do not care to."""
+    from ..parameters.prompts import ask_within
+
+    question = f"Why was it stopped? (Enter skips, and so do {_WHY_S:g} s)"
+    with own_terminal(display), suppress(KeyboardInterrupt):
+        return ask_within(question, _WHY_S)
+    return ""
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 SESSION is a session folder, or the name of an open session. With a launcher of its own, the
 session is only shown, and Ctrl-C leaves it running. Without one, this becomes its launcher: it
-shows it, closes it at the end, and Ctrl-C stops it.
+shows it, closes it at the end, and Ctrl-C stops it; pressed again, at once.
 
 example:
   openscope attach 614173_2026-11-03_09-08-07
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
-    from ..base.interrupts import deliberate_end
+    from ..base.interrupts import CTRL_C, deliberate_end
     from ..display.live import open_display
     from ..recovery import find_session, look_at, recover
     from ..supervision.strays import end_run
@@ -40,11 +40,14 @@ def main(args: argparse.Namespace) -> int:
     sys.stdout.write(session.describe() + "\n")
     if session.state == "closed":
         return EXIT_OK
-    display = open_display(folder, plan=_plan_of(folder))
+    display = open_display(folder, plan=plan_of(folder))
+
+    pressed: list[str] = []
 
     def stop(reason: str) -> bool:
+        pressed.append(reason)
         for run in runs_of(folder):
-            end_run(run, reason, by_force=False)
+            end_run(run, reason, by_force=pressed.count(CTRL_C) > 1)
         return True
 
     display.start()
@@ -62,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_OK if record.outcome == "completed" else EXIT_FAILED
 
 
-def _plan_of(folder: SessionFolder) -> dict[str, Any]:
+def plan_of(folder: SessionFolder) -> dict[str, Any]:
     """The session's plan as its metadata quote it; empty when they are not there."""
     path = folder.metadata / "runtime_information.json"
     try:

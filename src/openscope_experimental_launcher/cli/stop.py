@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 
-from ..errors import EXIT_OK, SessionError
+from ..errors import EXIT_INTERRUPTED, EXIT_OK, SessionError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +27,9 @@ def main(args: argparse.Namespace) -> int:
     """Carry it out."""
     from ..recovery import find_session
     from ..session.record import read_record
-    from ..supervision.strays import end_run, run_lives
+    from ..supervision.strays import end_run, end_unguarded, run_lives
     from ..supervision.supervisor import runs_of
+    from .attach import plan_of
 
     folder = find_session(args.session)
     runs = [run for run in runs_of(folder) if run_lives(run)]
@@ -39,11 +40,17 @@ def main(args: argparse.Namespace) -> int:
             where=str(folder.path),
             fix=f"If it was never closed: openscope recover {folder.path}",
         )
+    loses = (plan_of(folder).get("stop") or {}).get("loses")
+    if loses and not agreed(str(loses)):
+        return EXIT_INTERRUPTED
     for run in runs:
         end_run(run, args.reason, by_force=args.now)
     sys.stdout.write(f"Stopping {folder.name} …\n")
+    asked_at = time.monotonic()
     while any(run_lives(run) for run in runs):
         time.sleep(0.1)
+        for run in runs:
+            end_unguarded(run, asked_s_ago=time.monotonic() - asked_at)
     deadline = time.monotonic() + 30
     while read_record(folder.journal).closed is None and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -51,3 +58,11 @@ def main(args: argparse.Namespace) -> int:
     state = f"closed: {record.outcome}" if record.closed else "ended, not closed yet"
     sys.stdout.write(f"{folder.name}: {state}\n")
     return EXIT_OK
+
+
+def agreed(loses: str) -> bool:
+    """Say what a stop will lose; on a terminal, whether the person wants it nevertheless."""
+    from ..parameters.prompts import ask, is_interactive
+
+    sys.stdout.write(f"{loses}\n")
+    return not is_interactive() or ask("Stop it? (y/n)", default="n").lower().startswith("y")

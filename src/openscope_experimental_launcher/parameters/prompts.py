@@ -7,6 +7,7 @@ impatient Enter never answers a question that nobody has read.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TextIO
@@ -18,6 +19,7 @@ from .model import ASKED_FOR, check_subject, check_user
 DOCUMENTED_DEFAULTS = {"subject_id": "test_subject", "user_id": "test_user"}
 """What a run takes that says it is only a test (`--defaults`, the demo)."""
 
+_LOOK_S = 0.05
 _QUESTIONS = {"subject_id": "Subject", "user_id": "User"}
 _OPTIONS = {"subject_id": "--subject", "user_id": "--user"}
 _CHECKS = {"subject_id": check_subject, "user_id": check_user}
@@ -79,6 +81,55 @@ def ask(
         except ValueError as error:
             reason = str(error)
         _say(f"{reason}\n")
+
+
+def ask_within(question: str, seconds: float) -> str:
+    """Ask once something that need not be answered, and go on when nobody does.
+
+    Args:
+        question: a few words, without the colon.
+        seconds: how long to wait.
+
+    Returns:
+        The answer, without spaces around it; empty for Enter alone, for none in time, and when
+        the input has ended.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
+    discard_type_ahead()
+    _say(f"{question}: ")
+    try:
+        answer = _line_within(seconds).strip()
+    except (OSError, ValueError):  # a terminal that has gone, bytes that are no text
+        answer = ""
+    if not answer:
+        _say("\n")
+    return answer
+
+
+def _line_within(seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    if sys.platform != "win32":
+        import select
+
+        ready, _, _ = select.select([sys.stdin], [], [], seconds)
+        return sys.stdin.readline() if ready else ""
+    import msvcrt
+
+    typed = ""
+    while time.monotonic() < deadline:
+        if not msvcrt.kbhit():
+            time.sleep(_LOOK_S)
+            continue
+        sign = msvcrt.getwche()
+        if sign == "\x03":
+            raise KeyboardInterrupt
+        if sign in "\r\n":
+            break
+        typed = typed[:-1] if sign == "\b" else typed + sign
+        deadline = time.monotonic() + seconds  # somebody is there
+    return typed
 
 
 def _say(text: str) -> None:

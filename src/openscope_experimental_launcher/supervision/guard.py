@@ -320,8 +320,9 @@ class Guard:
             self._request_kill(by, reason, now, limit=limit)
             return
         self.stop = {"by": by, "reason": reason, "limit": limit, "asked": how}
-        grace_s = self._set_deadlines(now)
-        self.records.write("acquisition.stop_requested", {**self.stop, "grace_s": grace_s})
+        kill_in_s = self._set_deadlines(now) - now
+        asked = {**self.stop, "kill_in_s": round(kill_in_s, 3)}
+        self.records.write("acquisition.stop_requested", asked)
         if how == "signal" and not signalled:
             self.tree.ask()
         elif how == "stop_file":
@@ -330,14 +331,13 @@ class Guard:
             self.tree.close_windows()
 
     def _set_deadlines(self, asked_at: float) -> float:
-        """When to terminate and when to kill what was asked to end. Returns its grace, seconds."""
+        """When to terminate and when to kill what was asked to end; returns the latter."""
         how = self.spec["ask"]["how"]
-        grace_s = 0.0 if how == "none" else float(self.spec["stop_grace_s"])
-        self._terminate_at = asked_at + grace_s
-        self._kill_at = self._terminate_at + (
-            0.0 if how == "signal" or not CAN_TERMINATE else self.spec["terminate_grace_s"]
-        )
-        return grace_s
+        self._terminate_at = asked_at + (0.0 if how == "none" else self.spec["stop_grace_s"])
+        # Whoever was asked by SIGTERM needs no second one.
+        again = how != "signal" and CAN_TERMINATE
+        self._kill_at = self._terminate_at + (self.spec["terminate_grace_s"] if again else 0.0)
+        return float(self._kill_at)
 
     def _request_kill(self, by: str, reason: str, now: float, limit: str = "") -> None:
         if self.stop is None or not self.stop.get("killed"):

@@ -61,6 +61,7 @@ def end_strays(run: str, *, by_force: bool) -> None:
     for process in marked_processes(run):
         with suppress(psutil.Error):  # it looks first whether the pid is another's by now
             process.send_signal(signal.SIGKILL if by_force else signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)  # a stopped one could not listen
 
 
 def end_run(run_folder: Path, reason: str, *, by_force: bool) -> None:
@@ -69,3 +70,11 @@ def end_run(run_folder: Path, reason: str, *, by_force: bool) -> None:
         request_from_guard(run_folder, "kill" if by_force else "stop", "operator", reason)
     else:
         end_strays(run_folder.name, by_force=by_force)
+
+
+def end_unguarded(run_folder: Path, *, asked_s_ago: float) -> None:
+    """Kill what a guard left behind and what has not ended in its grace, since no guard will."""
+    if not guard_lives(run_folder):
+        grace_s = read_spec(run_folder / "spec.json").get("stop_grace_s", 0.0)
+        if asked_s_ago > grace_s:
+            end_strays(run_folder.name, by_force=True)

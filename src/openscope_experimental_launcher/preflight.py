@@ -34,6 +34,12 @@ _ACQUISITION_KEYS = (
     "python_arguments",
     "command",
 )
+_RESTART_KEYS = (
+    r"SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired",
+    r"SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending",
+)
+"""Keys of HKEY_LOCAL_MACHINE that Windows Update and its component store make while a restart is
+due, and that go with the restart."""
 _ROOM_FOR_FILES = 60  # experiment_metadata/… and the log's name below the session folder
 
 
@@ -69,7 +75,32 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
     findings += check_rig(plan)
     if not plan.rehearsal:
         findings += check_serial_ports(plan)
+        findings += check_restart()
     return findings
+
+
+def check_restart() -> list[Finding]:
+    """Whether Windows waits for a restart for its updates, and may do it by itself."""
+    if sys.platform != "win32":
+        return []
+    import winreg
+
+    for key in _RESTART_KEYS:
+        try:
+            access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+            winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key, 0, access).Close()
+        except OSError:
+            continue
+        return [
+            Finding(
+                "warning",
+                "restart-pending",
+                "Windows waits for a restart to finish its updates, and may restart by itself.",
+                where=rf"HKEY_LOCAL_MACHINE\{key}",
+                fix="Restart the computer before the session, or pause its updates.",
+            )
+        ]
+    return []
 
 
 def _check_sync(plan: Plan) -> list[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import subprocess
@@ -19,7 +18,7 @@ from openscope_experimental_launcher.engines import Ask
 from openscope_experimental_launcher.errors import EngineError
 from openscope_experimental_launcher.supervision.supervisor import Acquisition
 
-from .conftest import alive, spec_for, wait_for
+from .conftest import alive, spec_for, under_wine, wait_for
 
 Guarded = Callable[..., Acquisition]
 PythonProcess = Callable[..., subprocess.Popen[str]]
@@ -46,10 +45,6 @@ print("ready")
 win32gui.PumpMessages()
 sys.exit(33)
 """
-
-
-def under_wine() -> bool:
-    return sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
 
 
 def says(session: Path, text: str) -> Callable[[], bool]:

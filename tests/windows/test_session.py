@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from openscope_experimental_launcher.base.experiment import BaseExperiment
+from openscope_experimental_launcher.preflight import _RESTART_KEYS
 
-from .conftest import alive, wait_for
+from .conftest import alive, under_wine, wait_for
 
 WriteParameters = Callable[..., Path]
 OpenScope = Callable[..., subprocess.CompletedProcess[str]]
@@ -82,6 +83,23 @@ def test_the_command_line(parameters: WriteParameters, openscope: OpenScope) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     again = openscope("check", str(file))
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.skipif(not under_wine(), reason="changes the registry")
+@pytest.mark.parametrize("key", _RESTART_KEYS)
+def test_a_pending_restart_is_warned_of(
+    parameters: WriteParameters, openscope: OpenScope, key: str
+) -> None:
+    import winreg
+
+    file = parameters(launcher="command", command=[sys.executable, "-c", "print('hello')"])
+    assert "may restart" not in openscope("check", str(file)).stdout
+    winreg.CreateKey(winreg.HKEY_LOCAL_MACHINE, key).Close()
+    try:
+        checked = openscope("check", str(file))
+    finally:
+        winreg.DeleteKey(winreg.HKEY_LOCAL_MACHINE, key)
+    assert checked.returncode == 0 and "may restart" in checked.stdout
 
 
 # -- deliberate ends ---------------------------------------------------------------------------

@@ -45,6 +45,31 @@ def test_a_hang_is_stopped_where_the_policy_says_so(begin: Begin) -> None:
     assert session.event("acquisition.stop_requested")["limit"] == "hang_timeout_s"
 
 
+GROWS = """
+import os, pathlib, time
+video = pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"], "videos", "eye.avi")
+video.parent.mkdir()
+with video.open("wb", buffering=0) as out:
+    for _ in range(30): out.write(b"frame"); time.sleep(0.1)
+time.sleep({rest})
+"""
+
+
+def test_a_file_that_grows_is_a_sign_of_life(begin: Begin) -> None:
+    session = begin(GROWS.format(rest=0), hang_timeout_s=1, on_hang="stop")
+    assert session.closed()["outcome"] == "completed"
+    assert session.events("acquisition.warned") == []
+
+
+def test_a_file_that_grows_no_more_is_none(begin: Begin) -> None:
+    session = begin(GROWS.format(rest=60), hang_timeout_s=1, on_hang="stop")
+    closed = session.closed()
+    assert closed["outcome"] == "killed" and "no growing file" in closed["reason"]
+    assert 3.9 < session.event("acquisition.ended")["duration_s"] < 7
+    (warned,) = session.events("acquisition.warned")
+    assert "is stopped" in warned["message"]
+
+
 def test_what_prints_now_and_then_does_not_hang(begin: Begin) -> None:
     script = "import time\nfor n in range(8): print(n, flush=True); time.sleep(0.4)\n"
     session = begin(script, hang_timeout_s=1.5, on_hang="stop")

@@ -65,6 +65,7 @@ LAUNCHER_GRACE_S = 2.0
 STRAY_GRACE_S = 1.0
 CLOCK_JUMP_S = 2.0
 HISTORY_S = 120
+FILES_SHARE = 20  # of the time, one part in twenty at most goes into looking at many files
 CAN_TERMINATE = sys.platform != "win32"  # there `Tree.terminate` has nothing to offer
 
 
@@ -97,6 +98,8 @@ class Guard:
         self._unattended_until: float | None = None
         self._disk_free_mb: float | None = None
         self._was_frozen = False
+        self._files_size: int | None = None
+        self._files_at = 0.0
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -192,6 +195,8 @@ class Guard:
                 sample = self._measure(now)
                 for verdict in judge(self.limits, self.history, sample):
                     self._act_on(verdict, now)
+                if not self.history or sample.elapsed_s - self.history[-1].elapsed_s >= SLOW_S:
+                    self.history.append(sample)
                 if now >= sample_at:
                     sample_at = now + self.spec["sample_interval_s"]
                     self._record_sample(sample)
@@ -228,6 +233,17 @@ class Guard:
             self.records.write("clock.jumped", {"by_s": round(offset - self._clock_offset, 3)})
             self._clock_offset = offset
 
+    def _look_at_files(self, now: float) -> None:
+        """Growth of any file counts against a hang; it is looked for once the output is quiet."""
+        limit_s = self.limits.hang_timeout_s
+        if limit_s is None or now < self._files_at or now - self._last_output < limit_s / 4:
+            return
+        size = size_below(self.spec["session_folder"])
+        self._files_at = time.monotonic() + FILES_SHARE * (time.monotonic() - now)
+        if self._files_size not in (None, size):
+            self._last_output = now
+        self._files_size = size
+
     def _look_for_launcher(self, now: float) -> None:
         if is_held(self.folder / "launcher.lock"):
             if not self._launcher_seen:
@@ -259,6 +275,7 @@ class Guard:
         files = {name: self._size_of(name) for name in self.limits.expect}
         if self.history and files != self.history[-1].files:
             self._last_output = now
+        self._look_at_files(now)
         return Sample(
             elapsed_s=now - self._began,
             memory_mb=memory_mb,
@@ -277,8 +294,6 @@ class Guard:
             return None
 
     def _record_sample(self, sample: Sample) -> None:
-        if not self.history or sample.elapsed_s - self.history[-1].elapsed_s >= 1.0:
-            self.history.append(sample)
         data = {
             "elapsed_s": round(sample.elapsed_s, 3),
             "memory_mb": round(sample.memory_mb, 2),
@@ -409,6 +424,19 @@ def free_mb(folder: str) -> float:
         return shutil.disk_usage(folder).free / 1e6
     volume = os.statvfs(folder)
     return volume.f_bavail * volume.f_frsize / 1e6
+
+
+def size_below(folder: str) -> int:
+    """Bytes in the files of a session, but in its journal and logs, which its launcher writes."""
+    total = 0
+    for place, folders, names in os.walk(folder):
+        if place == folder:
+            folders[:] = [name for name in folders if name != "logs"]
+            names = [name for name in names if name != "journal.jsonl"]
+        for name in names:
+            with suppress(OSError):  # a listing may hold an old size, and what is gone by now
+                total += os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118
+    return total
 
 
 def create_file(path: str) -> None:

@@ -16,6 +16,10 @@ its kernel kills at random, so that a limit of 100 % or more would never fire.""
 WARN_AT = 0.9
 """Fraction of a limit at which it is warned about."""
 
+_WARN_S = 0.3
+"""A limit of time is warned about at least so many seconds before, more than lie between two
+samples."""
+
 _MB = 1e6
 
 
@@ -147,6 +151,12 @@ def _disk(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Ver
             f"{limits.disk_reserve_gb:g} GB are kept free for its records."
         )
         return [Verdict("disk_reserve_gb", "stop", words)]
+    if sample.disk_free_mb < reserve_mb / WARN_AT:
+        words = (
+            f"The session's disk has {sample.disk_free_mb / 1000:.2f} GB left; "
+            f"at {limits.disk_reserve_gb:g} GB the acquisition is stopped."
+        )
+        return [Verdict("disk_reserve_gb", "warn", words)]
     full_in_s = seconds_until_full(history, sample, reserve_mb)
     planned_s = limits.max_duration_s
     left_s = planned_s - sample.elapsed_s if planned_s is not None else 1800.0
@@ -177,9 +187,13 @@ def _clock(seconds_from_now: float) -> str:
     return time.strftime("%H:%M", time.localtime(time.time() + seconds_from_now))
 
 
+def _warned_from(limit_s: float) -> float:
+    return min(WARN_AT * limit_s, limit_s - _WARN_S)
+
+
 def _duration(limits: Limits, sample: Sample) -> list[Verdict]:
     limit = limits.max_duration_s
-    if limit is None or sample.elapsed_s < WARN_AT * limit:
+    if limit is None or sample.elapsed_s < _warned_from(limit):
         return []
     if sample.elapsed_s < limit:
         words = f"The acquisition has run {sample.elapsed_s:.0f} s; it is stopped at {limit:.0f} s."
@@ -189,37 +203,53 @@ def _duration(limits: Limits, sample: Sample) -> list[Verdict]:
 
 
 def _hang(limits: Limits, sample: Sample) -> list[Verdict]:
-    limit = limits.hang_timeout_s
-    if limit is None or sample.quiet_s < WARN_AT * limit:
+    limit, acts = limits.hang_timeout_s, limits.on_hang == "stop"
+    if limit is None or sample.quiet_s < (_warned_from(limit) if acts else limit):
         return []
-    words = f"No output and no growing file for {sample.quiet_s:.0f} s (limit {limit:.0f} s)."
-    acts = sample.quiet_s >= limit and limits.on_hang == "stop"
-    return [Verdict("hang_timeout_s", "stop" if acts else "warn", words)]
+    words = f"No output and no growing file for {sample.quiet_s:.3g} s"
+    if sample.quiet_s < limit:
+        words += f"; at {limit:g} s the acquisition is stopped."
+        return [Verdict("hang_timeout_s", "warn", words)]
+    return [Verdict("hang_timeout_s", "stop" if acts else "warn", f"{words} (limit {limit:g} s).")]
 
 
 def _expected_files(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Verdict]:
     verdicts = []
     for name, rule in limits.expect.items():
-        words = _missing(name, rule, sample) or _slow(name, rule, history, sample)
-        if words:
-            verdicts.append(Verdict(f"expect {name}", rule.get("on_missing", "warn"), words))
+        acts = rule.get("on_missing", "warn") == "stop"
+        words, nearly = _missing(name, rule, sample)
+        if not words:
+            words, nearly = _slow(name, rule, history, sample)
+        if words and (acts or not nearly):
+            action = "stop" if acts and not nearly else "warn"
+            verdicts.append(Verdict(f"expect {name}", action, words))
     return verdicts
 
 
-def _missing(name: str, rule: Mapping[str, Any], sample: Sample) -> str:
+def _missing(name: str, rule: Mapping[str, Any], sample: Sample) -> tuple[str, bool]:
+    """What is wrong with a file that is not there, and whether it is only about to be."""
     within_s = rule.get("within_s")
-    if within_s is None or sample.elapsed_s < within_s or sample.files.get(name) is not None:
-        return ""
-    return f"The file {name} was expected within {within_s:g} s and is not there."
+    if within_s is None or sample.files.get(name) is not None:
+        return "", False
+    words = f"The file {name} was expected within {within_s:g} s and is not there."
+    if sample.elapsed_s >= within_s:
+        return words, False
+    if sample.elapsed_s >= _warned_from(within_s):
+        return f"The file {name} is expected within {within_s:g} s and is not there yet.", True
+    return "", False
 
 
-def _slow(name: str, rule: Mapping[str, Any], history: Sequence[Sample], sample: Sample) -> str:
+def _slow(
+    name: str, rule: Mapping[str, Any], history: Sequence[Sample], sample: Sample
+) -> tuple[str, bool]:
+    """What is wrong with a file that grows slowly, and whether it is only about to be."""
     wanted, size = rule.get("min_mb_per_min"), sample.files.get(name)
     since = [old for old in history if old.files.get(name) is not None]
     if wanted is None or size is None or not since or sample.elapsed_s - since[0].elapsed_s < 10:
-        return ""
+        return "", False
     minutes = (sample.elapsed_s - since[0].elapsed_s) / 60
     rate = (size - (since[0].files[name] or 0)) / _MB / minutes
-    if rate >= wanted:
-        return ""
-    return f"The file {name} grows by {rate:.1f} MB a minute; at least {wanted:g} are expected."
+    if rate >= wanted / WARN_AT:
+        return "", False
+    words = f"The file {name} grows by {rate:.1f} MB a minute; at least {wanted:g} are expected."
+    return words, rate >= wanted

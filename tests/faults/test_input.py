@@ -15,6 +15,7 @@ import pytest
 from faults.running import Running
 from openscope_experimental_launcher.base.experiment import BaseExperiment
 from openscope_experimental_launcher.base.options import RunOptions
+from openscope_experimental_launcher.engines.command import check_batch
 
 Begin = Callable[..., Running]
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -125,6 +126,31 @@ def test_a_program_that_cannot_be_started(
         _program(workplace, content, mode)
     file = write_parameters(launcher="command", command=[str(program)], subject_id="1", user_id="u")
     assert_refused(openscope("run", str(file), "--yes"), workplace, word)
+
+
+def test_a_program_beside_the_parameter_file_is_found_from_anywhere(
+    openscope: Openscope, write_parameters: Parameters, workplace: Path, tmp_path: Path
+) -> None:
+    _program(workplace, b"#!/bin/sh\nexit 0\n", 0o755)
+    file = write_parameters(launcher="command", command=["./program"], subject_id="1", user_id="u")
+    assert openscope("run", str(file), "--yes", cwd=tmp_path).returncode == 0
+
+
+# -- 38: what a batch file would take for commands -------------------------------------------------
+
+
+@pytest.mark.parametrize("argument", ["a&b", "%PATH%", 'say "hi"', "a>b", "a^b", "a\nb", "!x!"])
+def test_a_batch_file_is_given_nothing_it_would_act_on(argument: str) -> None:
+    for program in ("C:\\task.bat", "C:\\TASK.CMD", "C:\\task.cmd. "):
+        (finding,) = check_batch([program, "harmless --x=1", argument], "D:\\data")
+        assert finding.level == "error" and finding.code == "batch-argument"
+    assert check_batch(["C:\\program.exe", argument], "D:\\data") == []
+
+
+def test_a_batch_file_is_given_no_folder_it_would_act_on() -> None:
+    slot = "\0output_session_folder\0"
+    assert check_batch(["task.bat", slot], "D:\\data") == []
+    assert len(check_batch(["task.bat", slot], "D:\\rats & mice")) == 1
 
 
 # -- 36, 44: what the system cannot carry ----------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from openscope_experimental_launcher.base.experiment import BaseExperiment
-from openscope_experimental_launcher.preflight import _RESTART_KEYS
+from openscope_experimental_launcher.preflight import _RESTART_KEYS, check_restart
 
 from .conftest import alive, under_wine, wait_for
 
@@ -77,6 +77,28 @@ def test_a_command_session_that_fails(parameters: WriteParameters) -> None:
     assert experiment.bonsai_process is not None and experiment.bonsai_process.returncode == 9
 
 
+BATCH = "@echo off\r\necho got %1 %2\r\nexit /b 4\r\n"
+
+
+def test_a_batch_file_gets_its_arguments(parameters: WriteParameters, workplace: Path) -> None:
+    (workplace / "task.bat").write_text(BATCH)
+    experiment = BaseExperiment()
+    experiment.run(parameters(launcher="command", command=["./task.bat", "trial", "a b"]))
+    assert experiment.bonsai_process is not None and experiment.bonsai_process.returncode == 4
+    said = Path(str(experiment.session_directory), "logs", "stdout.log").read_text()
+    assert said.split() == ["got", "trial", '"a', 'b"']
+
+
+def test_a_batch_file_is_given_no_commands(
+    parameters: WriteParameters, workplace: Path, openscope: OpenScope
+) -> None:
+    (workplace / "task.BAT").write_text(BATCH)
+    file = parameters(launcher="command", command=["./task.BAT", "a&calc"])
+    done = openscope("run", str(file), "--yes")
+    assert done.returncode == 1 and "batch file cannot be given &" in done.stderr, done.stderr
+    assert not (workplace / "data").exists()
+
+
 def test_the_command_line(parameters: WriteParameters, openscope: OpenScope) -> None:
     file = parameters(launcher="command", command=[sys.executable, "-c", "print('hello')"])
     done = openscope("run", str(file), "--yes")
@@ -87,19 +109,48 @@ def test_the_command_line(parameters: WriteParameters, openscope: OpenScope) -> 
 
 @pytest.mark.skipif(not under_wine(), reason="changes the registry")
 @pytest.mark.parametrize("key", _RESTART_KEYS)
-def test_a_pending_restart_is_warned_of(
-    parameters: WriteParameters, openscope: OpenScope, key: str
-) -> None:
+def test_a_pending_restart_is_warned_of(key: str) -> None:
     import winreg
 
-    file = parameters(launcher="command", command=[sys.executable, "-c", "print('hello')"])
-    assert "may restart" not in openscope("check", str(file)).stdout
+    assert check_restart() == []
     winreg.CreateKey(winreg.HKEY_LOCAL_MACHINE, key).Close()
     try:
-        checked = openscope("check", str(file))
+        (finding,) = check_restart()
     finally:
         winreg.DeleteKey(winreg.HKEY_LOCAL_MACHINE, key)
-    assert checked.returncode == 0 and "may restart" in checked.stdout
+    assert finding.level == "warning" and finding.where.endswith(key)
+
+
+STEP = """
+import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"], "pids").write_text(
+    f"{os.getpid()} {child.pid} all"
+)
+time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_step_ends_with_its_launcher_and_leaves_nothing(
+    parameters: WriteParameters,
+    workplace: Path,
+    python_process: Callable[..., subprocess.Popen[str]],
+    killed: bool,
+) -> None:
+    (workplace / "hook.py").write_text(STEP.replace("{seconds}", "60" if killed else "0"))
+    (workplace / "task.py").write_text(TASK)
+    step = {"module_type": "script_module", "module_path": "hook.py"}
+    file = parameters(launcher="python", script_path="task.py", post_acquisition_pipeline=[step])
+    launcher = python_process(LAUNCHER, str(file), creationflags=0x08000000)
+    written = next_file(workplace / "data", "*/pids")
+    wait_for(lambda: written().endswith("all"))
+    pids = list(map(int, written().split()[:2]))
+    if killed:
+        assert all(map(alive, pids))
+        launcher.kill()
+    launcher.wait(20)
+    wait_for(lambda: not any(map(alive, pids)), 5)
 
 
 # -- deliberate ends ---------------------------------------------------------------------------

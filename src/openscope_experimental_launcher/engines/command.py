@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from pathlib import Path, PureWindowsPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, Finding
+from ..parameters.placeholders import show
 from . import Ask, Ended, Launch, Source
 from .rehearsal import stand_in
 
 if TYPE_CHECKING:
     from ..parameters.model import Parameters
+
+
+_BATCH_UNSAFE = frozenset('&|<>^%!"\r\n')
 
 
 class CommandEngine:
@@ -42,7 +47,10 @@ class CommandEngine:
 
     def check(self, parameters: Parameters, source: Source, launch: Launch) -> list[Finding]:
         """Whether the program is there; see `Engine.check`."""
-        return [check_program(launch.arguments[0], "command", source)]
+        found = [check_program(launch.arguments[0], "command", source)]
+        if sys.platform == "win32":
+            found += check_batch(launch.arguments, parameters.output_root_folder or "")
+        return found
 
     def diagnose(self, ended: Ended) -> list[Finding]:
         """A command's exit code says all there is; see `Engine.diagnose`."""
@@ -69,7 +77,7 @@ def find_program(program: str, root: Path) -> str:
     """
     if Path(program).is_absolute():
         return program
-    if len(PureWindowsPath(program).parts) > 1:
+    if "/" in program or "\\" in program:
         return str(root / program)
     return shutil.which(program) or program
 
@@ -100,6 +108,32 @@ def check_program(program: str, key: str, source: Source) -> Finding:
     if sys.platform != "win32":
         return _check_start(path, where)
     return Finding("ok", "program-found", f"{path.name} is there.", where)
+
+
+def check_batch(arguments: Sequence[str], output_root: str) -> list[Finding]:
+    """Errors for what a batch file would be given in other words than were written.
+
+    Windows gives batch files to its command interpreter, which takes some characters for commands
+    and variables of its own, however they are quoted (CVE-2024-24576 and its like).
+
+    Args:
+        arguments: the program and its arguments.
+        output_root: what may come into the arguments for a placeholder.
+    """
+    program, *rest = arguments
+    if not program.lower().rstrip(". ").endswith((".bat", ".cmd")):
+        return []
+    found = []
+    for argument in rest:
+        whole = argument + (output_root if "\0" in argument else "")
+        unsafe = sorted(_BATCH_UNSAFE & set(whole))
+        if unsafe:
+            signs = " ".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in unsafe)
+            words = f"A batch file cannot be given {signs}: Windows would take it for a command."
+            fix = "Name a program instead, such as python.exe with a script, or leave it out."
+            where = f"command: {show(argument)}"
+            found.append(Finding("error", "batch-argument", words, where, fix))
+    return found
 
 
 def _check_start(path: Path, where: str) -> Finding:

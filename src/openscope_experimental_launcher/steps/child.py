@@ -57,7 +57,7 @@ def end_with_launcher(launcher: int, private: Path) -> None:
         launcher: process id of the launcher, the parent of this process.
         private: folder of the request, which nobody else is left to remove.
     """
-    if sys.platform == "win32":  # it has no process groups to end: the step runs to its own end
+    if sys.platform == "win32":  # there the launcher's job object ends the step
         return
     while os.getppid() == launcher:
         time.sleep(_LOOK_S)

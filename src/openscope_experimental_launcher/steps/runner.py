@@ -30,6 +30,7 @@ from ..session.folder import SessionFolder
 from ..session.journal import Journal, StepFinished
 from ..session.output import readable, tail
 from ..session.record import SessionRecord
+from ..supervision.job import new_job, start_inside
 from . import Phase, get_step
 from .pipeline import FILE_FUNCTIONS, PlannedStep, own_values, session_values
 
@@ -286,11 +287,15 @@ def _carry_out(step: PlannedStep, session: StepSession, job: _Job, log: Path | N
         prefix="openscope-step-", ignore_cleanup_errors=True
     ) as private:
         request_file = _write_request(Path(private), job.request)
-        process = _start(job, request_file, _environment(session), log)
+        # On Windows it ends the step, with all it started, even when the launcher is killed.
+        hold = new_job() if log is not None else None
+        process = _start(job, request_file, _environment(session), log, hold)
         try:
             stopped = _watch(process, log, step.timeout_s)
         finally:
             _end(process, whole_group=log is not None)
+            if hold is not None:
+                hold.Close()
         result_file = request_file.with_name("result.json")
         ended = stopped or _judge(result_file, process.returncode)
     lines = tail(log, _LAST_BYTES).splitlines()[-_LAST_LINES:] if log else []
@@ -311,13 +316,14 @@ def _environment(session: StepSession) -> dict[str, str]:
 
 
 def _start(
-    job: _Job, request_file: Path, environment: Mapping[str, str], log: Path | None
+    job: _Job, request_file: Path, environment: Mapping[str, str], log: Path | None, hold: Any
 ) -> subprocess.Popen[bytes]:
     arguments = [job.program, str(_CHILD), str(request_file)]
     if log is None:  # it must stay in the terminal's group, or it could not read from it
         return subprocess.Popen(arguments, cwd=job.folder, env=environment)
     with log.open("ab") as output:
-        return subprocess.Popen(
+        return start_inside(
+            hold,
             arguments,
             cwd=job.folder,
             env=environment,

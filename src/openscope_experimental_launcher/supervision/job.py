@@ -1,8 +1,10 @@
-"""The launcher's own hold on the acquisition's processes: a Windows job object."""
+"""The launcher's own hold on the processes of others: a Windows job object."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,3 +24,18 @@ def new_job() -> Any:
     from .tree_windows import create_job
 
     return pywintypes.HANDLE(create_job())
+
+
+def start_inside(job: Any, arguments: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:
+    """Start a process that ends, with all it starts, when `job` is closed.
+
+    Args:
+        job: what `new_job` made; None starts a process like any other.
+        arguments: the program and its arguments.
+        settings: what `subprocess.Popen` is given besides.
+    """
+    if sys.platform != "win32" or job is None:
+        return subprocess.Popen(arguments, **settings)
+    from .tree_windows import start_in_job
+
+    return start_in_job(int(job), arguments, **settings)

@@ -34,15 +34,11 @@ _LIMIT_KILL_ON_JOB_CLOSE = 0x2000
 _JOB_ACCOUNTING, _JOB_PROCESS_LIST, _JOB_LIMITS = 1, 3, 9
 _ERROR_MORE_DATA = 234
 
-_PROCESS_TERMINATE = 0x1
 _PROCESS_VM_READ = 0x10
 _PROCESS_DUP_HANDLE = 0x40
-_PROCESS_SET_QUOTA = 0x100
-_PROCESS_SUSPEND_RESUME = 0x800
 _PROCESS_QUERY = 0x400
 _SYNCHRONIZE = 0x100000
 _READ_PROCESS = _PROCESS_QUERY | _PROCESS_VM_READ | _SYNCHRONIZE
-_OWN_PROCESS = _READ_PROCESS | _PROCESS_TERMINATE | _PROCESS_SET_QUOTA | _PROCESS_SUSPEND_RESUME
 
 _DUPLICATE_SAME_ACCESS = 0x2
 
@@ -174,7 +170,6 @@ _this_process = _function("GetCurrentProcess", _HANDLE)
 _duplicate = _checked(
     "DuplicateHandle", _BOOL, _HANDLE, _HANDLE, _HANDLE, _POINTER, _DWORD, _BOOL, _DWORD
 )
-_terminate_process = _function("TerminateProcess", _BOOL, _HANDLE, wintypes.UINT)
 _wait_for = _function("WaitForSingleObject", _DWORD, _HANDLE, _DWORD)
 _get_exit_code = _checked("GetExitCodeProcess", _BOOL, _HANDLE, ctypes.POINTER(_DWORD))
 _get_times = _checked("GetProcessTimes", _BOOL, _HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 4)
@@ -231,6 +226,26 @@ def _share_job(launcher: int, handle: int) -> int:
     finally:
         _close(process)
     return int(own.value or 0)
+
+
+def start_in_job(job: int, arguments: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:
+    """Start a process that is in a job before its first instruction.
+
+    Args:
+        job: the job's handle.
+        arguments: the program and its arguments.
+        settings: what `subprocess.Popen` is given besides.
+    """
+    settings["creationflags"] = settings.get("creationflags", 0) | _CREATE_SUSPENDED
+    process = subprocess.Popen(arguments, **settings)
+    handle = int(process._handle)
+    try:
+        _assign(job, handle)
+        _raise_for(_ntdll.NtResumeProcess(_HANDLE(handle)), "to start the process")
+    except OSError:
+        process.kill()
+        raise
+    return process
 
 
 def open_output(path: Path) -> int:
@@ -301,22 +316,17 @@ class Tree:
         nobody can close or press Ctrl-C in, and a program with windows shows them as ever. Its
         process group is its own, so that a Ctrl-Break meant for it reaches nothing else.
         """
-        process = subprocess.Popen(
+        process = start_in_job(
+            self._job,
             arguments,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            creationflags=_CREATE_SUSPENDED | subprocess.CREATE_NEW_PROCESS_GROUP,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
         )
-        self._process = _open_process(_OWN_PROCESS, False, process.pid)
+        self._process = _open_process(_READ_PROCESS, False, process.pid)
         process.returncode = 0  # this class waits for it
-        try:
-            _assign(self._job, self._process)
-            _raise_for(_ntdll.NtResumeProcess(_HANDLE(self._process)), "the main process")
-        except OSError:
-            _terminate_process(self._process, _KILLED_EXIT_CODE)
-            raise
         self.pid = process.pid
         self.start_time = _created(self._process)
 

@@ -99,6 +99,7 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     ),
     "finding.reported": _finding,
     "note.added": lambda data: f"note: {data.get('text', '')}",
+    "guard.replaced": lambda _: "! the guard was killed; its understudy goes on in its place",
     "launcher.lost": lambda _: "! the launcher was lost; the guard goes on alone",
     "clock.jumped": lambda data: f"! the computer's clock jumped by {data.get('by_s')} s",
     "manifest.sealed": lambda data: (

@@ -238,7 +238,7 @@ def start_in_job(job: int, arguments: Sequence[str], **settings: Any) -> subproc
     """
     settings["creationflags"] = settings.get("creationflags", 0) | _CREATE_SUSPENDED
     process = subprocess.Popen(arguments, **settings)
-    handle = int(process._handle)
+    handle = int(process._handle)  # type: ignore[attr-defined, unused-ignore]
     try:
         _assign(job, handle)
         _raise_for(_ntdll.NtResumeProcess(_HANDLE(handle)), "to start the process")

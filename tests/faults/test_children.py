@@ -30,7 +30,7 @@ time.sleep({seconds})
 
 
 def test_a_hang_is_told_and_nothing_done_by_default(begin: Begin) -> None:
-    session = begin(HUNG.format(seconds=3), hang_timeout_s=1)
+    session = begin(HUNG.format(seconds=2), hang_timeout_s=1)
     assert session.closed()["outcome"] == "completed"
     (warned,) = session.events("acquisition.warned")
     assert warned["about"] == "hang_timeout_s" and "No output" in warned["message"]
@@ -50,7 +50,7 @@ import os, pathlib, time
 video = pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"], "videos", "eye.avi")
 video.parent.mkdir()
 with video.open("wb", buffering=0) as out:
-    for _ in range(30): out.write(b"frame"); time.sleep(0.1)
+    for _ in range(20): out.write(b"frame"); time.sleep(0.1)
 time.sleep({rest})
 """
 
@@ -65,14 +65,14 @@ def test_a_file_that_grows_no_more_is_none(begin: Begin) -> None:
     session = begin(GROWS.format(rest=60), hang_timeout_s=1, on_hang="stop")
     closed = session.closed()
     assert closed["outcome"] == "killed" and "no growing file" in closed["reason"]
-    assert 3.9 < session.event("acquisition.ended")["duration_s"] < 7
+    assert 2.9 < session.event("acquisition.ended")["duration_s"] < 7
     (warned,) = session.events("acquisition.warned")
     assert "is stopped" in warned["message"]
 
 
 def test_what_prints_now_and_then_does_not_hang(begin: Begin) -> None:
-    script = "import time\nfor n in range(8): print(n, flush=True); time.sleep(0.4)\n"
-    session = begin(script, hang_timeout_s=1.5, on_hang="stop")
+    script = "import time\nfor n in range(6): print(n, flush=True); time.sleep(0.4)\n"
+    session = begin(script, hang_timeout_s=1.2, on_hang="stop")
     assert session.closed()["outcome"] == "completed"
     assert session.events("acquisition.warned") == []
 
@@ -154,7 +154,7 @@ time.sleep(0.7)
 os.write(1, b"END")
 time.sleep(1)
 """
-BLOCKS = 300
+BLOCKS = 200
 
 
 @pytest.mark.parametrize(

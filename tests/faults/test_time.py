@@ -107,7 +107,7 @@ def test_a_clock_that_jumps_is_noted_and_moves_no_limit(
     script = "import time\nprint('ready', flush=True)\ntime.sleep(60)\n"
     session = begin(
         script,
-        max_duration_s=4,
+        max_duration_s=2.5,
         hang_timeout_s=30,
         on_hang="stop",
         env={"LD_PRELOAD": str(library), "SHIFT_FILE": str(shift)},
@@ -116,11 +116,11 @@ def test_a_clock_that_jumps_is_noted_and_moves_no_limit(
     began = time.monotonic()
     shift.write_text(str(shift_s))
     closed = session.closed()
-    assert 2 < time.monotonic() - began < 8
+    assert 1 < time.monotonic() - began < 8
     assert closed["outcome"] == "killed" and "maximum duration" in closed["reason"]
     (jump,) = session.events("clock.jumped")
     assert abs(jump["by_s"] - shift_s) < 2
-    assert 3.9 < session.event("acquisition.ended")["duration_s"] < 6
+    assert 2.4 < session.event("acquisition.ended")["duration_s"] < 6
     assert [event["seq"] for event in session.events()] == list(range(1, len(session.events()) + 1))
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from .errors import Finding
 from .files import write_json
@@ -70,7 +71,7 @@ def close_session(closing: Closing) -> SessionRecord:
 def finish_runtime(folder: SessionFolder, record: SessionRecord, closed_by: str) -> None:
     """Complete `runtime_information.json` with how the session went."""
     path = folder.metadata / "runtime_information.json"
-    begun = json.loads(path.read_bytes()) if path.is_file() else {}
+    begun = _begun(path)
     ended = record.ended or {}
     write_json(
         path,
@@ -87,6 +88,20 @@ def finish_runtime(folder: SessionFolder, record: SessionRecord, closed_by: str)
             "closed_by": closed_by,
         },
     )
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    """What a record says so far. One that is damaged is kept beside the new one."""
+    if not path.is_file():
+        return {}
+    try:
+        begun = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        begun = None
+    if isinstance(begun, dict):
+        return begun
+    path.replace(path.with_name(f"damaged_{path.name}"))
+    return {}
 
 
 def _seal(closing: Closing, record: SessionRecord) -> None:

@@ -45,7 +45,9 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     """Write `value` as indented UTF-8 JSON with `write_atomic`."""
-    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", mode=mode)
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # Half a character, which UTF-8 has not, becomes \\udxxx, which JSON reads as the same.
+    write_atomic(path, text.encode("utf-8", "backslashreplace"), mode=mode)
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..jsonl import LineFollower
 from ..session.folder import SessionFolder
+from ..session.journal import is_event
 from ..session.output import OutputFollower
 from ..session.record import SessionRecord
 from .words import event_in_words
@@ -125,11 +126,7 @@ class SessionView:
             self._say_unreadable(str(error))
             return []
         self._unread = ""
-        return [
-            record
-            for record in records
-            if isinstance(record.get("name"), str) and isinstance(record.get("data"), dict)
-        ]
+        return [record for record in records if is_event(record)]
 
     def _say_unreadable(self, error: str) -> None:
         if error != self._unread:

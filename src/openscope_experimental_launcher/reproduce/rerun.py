@@ -19,6 +19,7 @@ _FOLDERS_BELOW_THE_START = (
     "output_root_folder",
     "local_repository_path",
     "config_path",
+    "rig_config_path",
     "centralized_log_directory",
 )
 

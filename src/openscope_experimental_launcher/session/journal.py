@@ -7,13 +7,15 @@ milestones are on the disk by then.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any, ClassVar
 
 from ..errors import Finding
@@ -207,10 +209,11 @@ class Journal:
 
     def open(self, path: Path) -> None:
         """Write to `path` from now on, continuing what is in it."""
-        for record in read_lines(path):
-            self._sequence = max(self._sequence, int(record.get("seq", 0)))
-            if "guard_run" in record:
-                self._imported[record["guard_run"]] = int(record["guard_seq"])
+        for record in read_journal(path):
+            self._sequence = max(self._sequence, record["seq"])
+            run, number = record.get("guard_run"), record.get("guard_seq")
+            if isinstance(run, str) and isinstance(number, int):
+                self._imported[run] = number
         with self._writing:
             self._log = LineLog(path)
             waiting, self._waiting = self._waiting, []
@@ -303,7 +306,54 @@ def iso_now() -> str:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a journal that may have been cut at any byte, in order."""
-    for record in read_lines(path):
-        if isinstance(record.get("name"), str) and isinstance(record.get("data"), dict):
-            yield record
+    """The events of a journal that may have been cut or damaged at any byte, in order."""
+    return filter(is_event, read_lines(path))
+
+
+def is_event(record: Mapping[str, Any]) -> bool:
+    """Whether a line of a journal is an event that its readers can use; they pass over others."""
+    return (
+        isinstance(record.get("name"), str)
+        and isinstance(record.get("data"), dict)
+        and isinstance(record.get("time"), str)
+        and isinstance(record.get("seq"), int)
+        and _is_number(record.get("mono"))
+        and _is_usable(record["name"], record["data"])
+    )
+
+
+def _is_usable(name: str, data: Mapping[str, Any]) -> bool:
+    numbers = (data[key] for key in _NUMBERS if data.get(key) is not None)
+    return all(map(_is_number, numbers)) and all(
+        isinstance(data.get(key, ...), kinds) for key, kinds in _NEEDED.get(name, {}).items()
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+_NUMBERS = (
+    "cpu_s",
+    "disk_free_mb",
+    "duration_s",
+    "elapsed_s",
+    "kill_in_s",
+    "memory_mb",
+    "peak_memory_mb",
+    "processes",
+    "size_bytes",
+)
+"""Keys whose values are numbers, or null, in whatever event they are."""
+
+_NEEDED: Mapping[str, Mapping[str, type | UnionType]] = {
+    "step.finished": {"phase": str, "position": int, "step": str, "outcome": str},
+    "finding.reported": {"level": str, "code": str},
+    "acquisition.ended": {
+        "exit_code": int | None,
+        "signal": int | None,
+        "stop": dict | None,
+    },
+    "manifest.sealed": {"files": int, "size_bytes": int},
+}
+"""Keys that readers rely on, with the kinds of their values."""

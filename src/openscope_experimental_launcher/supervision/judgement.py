@@ -44,10 +44,10 @@ def judge_end(
     code, number = ended["exit_code"], ended["signal"]
     findings = tuple(engine.diagnose(Ended(code, number, stdout, stderr)))
     stop = ended["stop"]
-    if stop is not None and stop["limit"]:
-        return Judgement("killed", stop["reason"], findings)
+    if stop is not None and stop.get("limit"):
+        return Judgement("killed", str(stop.get("reason", "")), findings)
     if stop is not None:
-        reason = f"Stopped by the {stop['by']}: {stop['reason'].rstrip('.')}."
+        reason = f"Stopped by the {stop.get('by')}: {str(stop.get('reason', '')).rstrip('.')}."
         return Judgement("aborted", reason, findings)
     if code is None and number is None:
         return unseen

@@ -97,7 +97,9 @@ class Scene:
         )
 
     def end(self, exit_code: int = 0, duration_s: float = 8.0) -> None:
-        self.guard("acquisition.ended", exit_code=exit_code, signal=None, duration_s=duration_s)
+        self.guard(
+            "acquisition.ended", exit_code=exit_code, signal=None, stop=None, duration_s=duration_s
+        )
 
     def judge(self, outcome: str, reason: str = "") -> None:
         self.journal.record(AcquisitionJudged(outcome, 0, reason))

@@ -1,8 +1,8 @@
 """Closing a session: once, completely, whatever happened to it.
 
 The one piece of code for it, shared by `run` and recovery: steps that change files, metadata, the
-sealed manifest, `session.closed`. Every part looks first whether it was done already, so that a
-closing that was cut off can be gone through again.
+sealed manifest, the archive, `session.closed`. Every part looks first whether it was done already,
+so that a closing that was cut off can be gone through again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import Finding
+from .errors import Finding, attempt
 from .files import write_json
 from .session.folder import SessionFolder
 from .session.journal import Journal, ManifestSealed, SessionClosed, StageEntered, finding_event
 from .session.manifest import build_manifest, seal
 from .session.record import SessionRecord, read_record
+from .session.state import note_pending
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -31,6 +32,10 @@ class Closing:
         closed_by: `launcher` or `recovery`.
         finish_files: what still changes files of the session (steps, metadata, the log's end).
             Called once, before the manifest, with the record so far; its findings are recorded.
+        archive: what is done with the sealed session, changing no file of it; None for nothing.
+            Called with the record so far.
+        copied: called after an archive, when the journal has its last event, to bring that to the
+            copies.
         on_bytes: told the size of each file when it has been hashed.
     """
 
@@ -38,6 +43,8 @@ class Closing:
     journal: Journal
     closed_by: Literal["launcher", "recovery"]
     finish_files: Callable[[SessionRecord], list[Finding]] = field(default=lambda _: [])
+    archive: Callable[[SessionRecord], object] | None = None
+    copied: Callable[[SessionRecord], object] = field(default=lambda _: None)
     on_bytes: Callable[[int], None] | None = None
 
 
@@ -62,10 +69,38 @@ def close_session(closing: Closing) -> SessionRecord:
         record = read_record(folder.journal)
         finish_runtime(folder, record, closing.closed_by)
         _seal(closing, record)
-    outcome = record.outcome or "lost"
-    pending = [step["step"] for step in record.steps if step["outcome"] == "pending"]
-    journal.record(SessionClosed(outcome, closing.closed_by, record.reason, pending))
-    return read_record(folder.journal)
+    if closing.archive is not None:
+        _archive(closing.archive, journal, record)
+        record = read_record(folder.journal)
+    return finish_closing(closing, record)
+
+
+def _archive(
+    archive: Callable[[SessionRecord], object], journal: Journal, record: SessionRecord
+) -> None:
+    failure = attempt(lambda: archive(record))
+    if failure is not None:  # which must not keep the session from being closed
+        words = f"The session was not archived: {failure.error.message}"
+        found = Finding("warning", "archive-not-made", words)
+        journal.record(finding_event("closing", found))
+
+
+def finish_closing(closing: Closing, record: SessionRecord) -> SessionRecord:
+    """Record that a sealed session is closed, and what is left to be done for it later.
+
+    Args:
+        closing: the session.
+        record: what its journal says so far.
+    """
+    pending = record.pending_steps()
+    closing.journal.record(
+        SessionClosed(record.outcome or "lost", closing.closed_by, record.reason, pending)
+    )
+    note_pending(closing.folder.path, bool(pending) and not record.opened.get("rehearsal"))
+    closed = read_record(closing.folder.journal)
+    if closing.archive is not None:
+        attempt(lambda: closing.copied(closed))
+    return closed
 
 
 def finish_runtime(folder: SessionFolder, record: SessionRecord, closed_by: str) -> None:

@@ -138,6 +138,12 @@ class StepError(LauncherError, RuntimeError):
     default_code = "step-error"
 
 
+class TransferError(LauncherError, OSError):
+    """A copy of a session's files cannot be made or cannot be trusted."""
+
+    default_code = "transfer-error"
+
+
 class RigBusyError(LauncherError, RuntimeError):
     """Another session holds the rig or the checkout."""
 

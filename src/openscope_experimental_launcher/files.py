@@ -35,7 +35,7 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        _replace(temporary, path)
+        replace_file(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -50,7 +50,8 @@ def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     write_atomic(path, text.encode("utf-8", "backslashreplace"), mode=mode)
 
 
-def _replace(source: Path, target: Path) -> None:
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file over another, which a reader may have open."""
     for attempt in range(_WINDOWS_REPLACE_TRIES):
         try:
             source.replace(target)

@@ -67,7 +67,7 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
     if plan.parameters.pre_acquisition_pipeline or plan.parameters.post_acquisition_pipeline:
         from .steps.pipeline import check_steps
 
-        findings += check_steps(plan.parameters, plan.source)
+        findings += check_steps(plan.parameters, plan.source, rehearsal=plan.rehearsal)
     findings += check_launch(plan.launch)
     findings += check_paths(plan.parameters)
     findings += check_output(plan)

@@ -7,7 +7,6 @@ closes it through the same code as a run does; it can be killed and repeated at 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,12 +17,12 @@ from .closing import Closing, close_session
 from .engines import get_engine
 from .errors import EngineError, Finding, SessionError, attempt
 from .locks import ProcessLock
-from .parameters.model import Parameters
 from .session.folder import SessionFolder
 from .session.journal import AcquisitionJudged, Journal, finding_event
 from .session.record import SessionRecord, read_record
 from .session.state import fallback_folder, forget_session, open_sessions, session_lock, short_hash
-from .steps.phase import run_phase
+from .steps.kept import kept_session
+from .steps.phase import complete_archives, run_phase
 from .supervision.judgement import Judgement, judge_end
 from .supervision.pump import RecordPump
 from .supervision.supervisor import (
@@ -161,7 +160,12 @@ def recover(folder: SessionFolder) -> SessionRecord:
         if not record.outcome:
             _judge(folder, journal, record)
         closing = Closing(
-            folder, journal, "recovery", finish_files=lambda r: _finish_files(folder, journal, r)
+            folder,
+            journal,
+            "recovery",
+            finish_files=lambda record: _finish_files(folder, journal, record),
+            archive=lambda record: _run_steps(folder, journal, record, sealed=True),
+            copied=lambda record: _complete_archives(folder, record),
         )
         record = close_session(closing)
         discard_runs(folder)
@@ -211,11 +215,25 @@ def _finish_files(folder: SessionFolder, journal: Journal, record: SessionRecord
     return findings
 
 
-def _run_steps(folder: SessionFolder, journal: Journal, record: SessionRecord) -> None:
-    processed = folder.metadata / "processed_parameters.json"
-    if not processed.is_file():
+def _run_steps(
+    folder: SessionFolder, journal: Journal, record: SessionRecord, *, sealed: bool = False
+) -> None:
+    kept = kept_session(folder, record)
+    if kept is None:
         return
-    parameters = Parameters.model_validate(json.loads(processed.read_bytes()))
-    root = Path(str((record.repository or {}).get("path") or folder.path))
-    rehearsal = bool(record.opened.get("rehearsal"))
-    run_phase("after", parameters, folder, journal, root=root, rehearsal=rehearsal, record=record)
+    run_phase(
+        "after",
+        kept.parameters,
+        folder,
+        journal,
+        root=kept.root,
+        rehearsal=kept.rehearsal,
+        record=record,
+        sealed=sealed,
+    )
+
+
+def _complete_archives(folder: SessionFolder, record: SessionRecord) -> None:
+    kept = kept_session(folder, record)
+    if kept is not None:
+        complete_archives(kept.parameters, folder, record, rehearsal=kept.rehearsal)

@@ -35,7 +35,7 @@ from ..parameters.paths import on_missing_drive
 from ..parameters.prompts import complete, is_interactive
 from ..parameters.rigfile import NO_RIG_FILE, find_rig_file
 from ..plan import DEFAULT_OUTPUT_DIR, Plan, make_plan
-from ..preflight import check_plan
+from ..preflight import check_paths, check_plan
 from ..repository import DEFAULT_REPO_PATH, GitSource
 from ..session.folder import SessionFolder, claim
 from ..session.journal import (
@@ -56,7 +56,7 @@ from ..session.state import (
     runs_folder,
     session_lock,
 )
-from ..steps.phase import pipeline, run_phase
+from ..steps.phase import complete_archives, pipeline, run_phase
 from ..supervision.job import new_job
 from ..supervision.judgement import Judgement, judge_end
 from ..supervision.pump import RecordPump
@@ -285,13 +285,19 @@ class BaseExperiment:
         return self._folder
 
     def _run_steps(
-        self, phase: Literal["before", "after"], record: SessionRecord | None = None
+        self,
+        phase: Literal["before", "after"],
+        record: SessionRecord | None = None,
+        *,
+        sealed: bool = False,
     ) -> None:
-        """Run the steps of one phase, but those that `record` says have been run."""
+        """Run the steps of one phase, but those that `record` says have been run; when the
+        manifest is sealed, those that come then."""
         plan = self._require_plan()
         if self._folder is None or not pipeline(plan.parameters, phase):
             return
-        self._enter(f"steps {phase}")
+        if not sealed:
+            self._enter(f"steps {phase}")
         run_phase(
             phase,
             plan.parameters,
@@ -300,6 +306,7 @@ class BaseExperiment:
             root=plan.source.root,
             rehearsal=plan.rehearsal,
             record=record,
+            sealed=sealed,
             ask=partial(ask_about, self._display) if self._interactive else None,
             terminal=partial(own_terminal, self._display),
         )
@@ -706,6 +713,9 @@ class BaseExperiment:
         plan = self._require_plan()
         if not self._managed and self._folder is None:
             self._place_alone(plan)
+        if not plan.launch.arguments:
+            self._acquire_nothing()
+            return
         launch, place, stdout, stderr = self._bound(plan)
         spec = self._guard_spec(plan, launch, place, stdout, stderr)
         variables = {**os.environ, **launch.environment}
@@ -725,7 +735,14 @@ class BaseExperiment:
             if acquisition.poll() is not None or acquisition.ended_within(0):
                 self._ended(plan, acquisition, pump, stdout, stderr)
 
+    def _acquire_nothing(self) -> None:
+        self.start_time = self.stop_time = datetime.now().astimezone()
+        self._judge(Judgement("completed", "There was nothing to acquire: the launcher is base."))
+
     def _place_alone(self, plan: Plan) -> None:
+        refused = check_paths(plan.parameters)
+        if refused:
+            raise ParameterError.from_findings("The session cannot be run as it is.", refused)
         if plan.parameters.output_root_folder:
             self._open_session()
         else:
@@ -909,7 +926,14 @@ class BaseExperiment:
         from ..closing import Closing, close_session
 
         self._closing, self._interrupts = True, 0
-        closing = Closing(self._folder, self._journal, "launcher", finish_files=self._finish_files)
+        closing = Closing(
+            self._folder,
+            self._journal,
+            "launcher",
+            finish_files=self._finish_files,
+            archive=self._archive if pipeline(plan.parameters, "after") else None,
+            copied=self._complete_archives,
+        )
         try:
             if self._journal.failure is not None:
                 raise self._journal.failure
@@ -932,6 +956,14 @@ class BaseExperiment:
         self._run_steps("after", record)
         self._run_log.close()
         return []
+
+    def _archive(self, record: SessionRecord) -> None:
+        self._run_steps("after", record, sealed=True)
+
+    def _complete_archives(self, record: SessionRecord) -> None:
+        plan = self._require_plan()
+        if self._folder is not None:
+            complete_archives(plan.parameters, self._folder, record, rehearsal=plan.rehearsal)
 
     def cleanup(self) -> None:
         """Let go of everything the run holds: its log, its journal, its locks. Idempotent."""

@@ -60,6 +60,7 @@ def save_metadata(
         folder,
         {
             **runtime,
+            "session_directory": str(session.path),
             "rig_id": plan.rig_id,
             "launcher_version": __version__,
             "plan": plan.as_json(),

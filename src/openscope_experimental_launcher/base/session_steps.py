@@ -14,10 +14,11 @@ Choice = Literal["retry", "go on", "abort"]
 
 _WHY_S = 10.0
 _CHOICES: dict[str, Choice] = {"r": "retry", "g": "go on", "a": "abort"}
+_BY_ENTER = {"continue": "g", "abort": "a", "prompt": "r"}
 
 
 def ask_about(display: Display | None, step: PlannedStep, why: str) -> Choice:
-    """Let the person decide what a failed step means."""
+    """Let the person decide what a failed step means. Enter alone does what its entry says."""
     from ..parameters.prompts import ask
 
     def one_of(answer: str) -> str:
@@ -27,7 +28,7 @@ def ask_about(display: Display | None, step: PlannedStep, why: str) -> Choice:
 
     question = f"{step.name}: {why} (r)etry, (g)o on or (a)bort"
     with own_terminal(display):
-        return _CHOICES[ask(question, default="r", validate=one_of)]
+        return _CHOICES[ask(question, default=_BY_ENTER[step.on_failure], validate=one_of)]
 
 
 def ask_why_stopped(display: Display | None) -> str:

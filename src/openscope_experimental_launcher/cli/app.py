@@ -31,6 +31,9 @@ VERBS = (
     "attach",
     "stop",
     "recover",
+    "catch-up",
+    "step",
+    "steps",
     "rig",
     "schema",
 )
@@ -58,7 +61,7 @@ def build_parser(names: Iterable[str] = VERBS) -> Parser:
     parser.add_argument("--version", action="version", version=f"openscope {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     for name in names:
-        module = importlib.import_module(f".{name}", __package__)
+        module = importlib.import_module("." + name.replace("-", "_"), __package__)
         words = (module.__doc__ or "").strip()
         verb = verbs.add_parser(name, help=words.partition("\n")[0], description=words)
         module.add_arguments(verb)

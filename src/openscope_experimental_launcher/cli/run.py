@@ -150,6 +150,7 @@ def _wants_again(experiment: BaseExperiment) -> bool:
 
 def _show_end(experiment: BaseExperiment, *, sound: bool, told: bool) -> None:
     from ..display.screens import show_end, show_error
+    from ..session.state import is_pending
 
     outcome = experiment.outcome
     if outcome.failure is not None and not told:
@@ -159,6 +160,8 @@ def _show_end(experiment: BaseExperiment, *, sound: bool, told: bool) -> None:
         duration_s = (experiment.stop_time - experiment.start_time).total_seconds()
     sound = sound or experiment.params.get("sound_on_end") is True
     show_end(outcome.name, outcome.reason, outcome.folder, duration_s, sound=sound)
+    if outcome.folder is not None and is_pending(outcome.folder):
+        sys.stdout.write("  waits    something is to be done later: openscope catch-up\n")
 
 
 def _confirm(plan: Plan, findings: Sequence[Finding], *, wait: bool) -> bool:

@@ -96,7 +96,8 @@ class Launch(NamedTuple):
     """Exactly what will be started.
 
     Attributes:
-        arguments: the program and its arguments; no shell is involved.
+        arguments: the program and its arguments; no shell is involved. None at all when there
+            is nothing to acquire.
         folder: absolute working directory.
         environment: variables set on top of the launcher's own environment.
         ask: how to ask it to stop.

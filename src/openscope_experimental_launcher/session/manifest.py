@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..errors import SessionError
 from ..files import sha256_of, write_json
 from .folder import SessionFolder
 
@@ -56,6 +58,27 @@ def build_manifest(
     with ThreadPoolExecutor(_HASHERS) as hashers:
         files = dict(hashers.map(entry, listed_files(folder)))
     return {"manifest_version": MANIFEST_VERSION, **session, "algorithm": "sha256", "files": files}
+
+
+def read_manifest(folder: SessionFolder) -> dict[str, Any]:
+    """The manifest of a closed session.
+
+    Raises:
+        SessionError: it is not there, or is none.
+    """
+    try:
+        manifest = json.loads(folder.manifest.read_bytes())
+        if isinstance(manifest["files"], dict):
+            return dict(manifest)
+        why = "its files are no object"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}"
+    raise SessionError(
+        f"The manifest cannot be read: {why}.",
+        code="manifest-unreadable",
+        where=str(folder.manifest),
+        fix="Restore it from a copy of the session.",
+    )
 
 
 def seal(folder: SessionFolder, manifest: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ class SessionRecord:
         started: data of the last `acquisition.started`, or None.
         ended: data of the last `acquisition.ended`, or None.
         sample: the last measurement, or None.
+        attempted: whether the session came to its acquisition at all.
         steps: data of each `step.finished`.
         findings: data of each `finding.reported`.
         notes: data of each `note.added`, with its time.
@@ -36,6 +37,7 @@ class SessionRecord:
     stage: str = ""
     outcome: str = ""
     reason: str = ""
+    attempted: bool = False
     repository: Mapping[str, Any] | None = None
     attempts: int = 0
     started: Mapping[str, Any] | None = None
@@ -54,6 +56,17 @@ class SessionRecord:
     last: str = ""
     last_seq: int = 0
 
+    def pending_steps(self) -> list[str]:
+        """Names of the steps that are still to be done."""
+        return list(self.pending_places().values())
+
+    def pending_places(self) -> dict[tuple[str, int], str]:
+        """Phase and position of the steps that are still to be done, to their names."""
+        last = {(step["phase"], step["position"]): step for step in self.steps}
+        return {
+            place: str(step["step"]) for place, step in last.items() if step["outcome"] == "pending"
+        }
+
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take in one more event of the journal."""
         self.began = self.began or str(event.get("time", ""))
@@ -70,6 +83,7 @@ def _opened(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
 
 def _stage(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
     record.stage = str(data.get("stage", ""))
+    record.attempted = record.attempted or record.stage == "acquisition"
 
 
 def _repository(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
@@ -78,7 +92,7 @@ def _repository(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
 
 def _started(record: SessionRecord, data: Mapping[str, Any], time: str) -> None:
     record.attempts += 1
-    record.started, record.started_at = data, time
+    record.started, record.started_at, record.attempted = data, time, True
     record.ended, record.stop, record.outcome = None, None, ""
 
 

@@ -74,7 +74,35 @@ def forget_session(session_folder: Path) -> None:
 def open_sessions() -> list[Path]:
     """Folders of the sessions of this machine that were opened and not closed: running ones, and
     those whose launcher was lost. Folders that are gone are passed over."""
-    notes = sorted((state_folder() / "open").glob("*.txt"))
+    return _named_in("open")
+
+
+def note_pending(session_folder: Path, pending: bool) -> None:
+    """Note whether a closed session has steps that are to be done later."""
+    note = _pending_session(session_folder)
+    if not pending:
+        note.unlink(missing_ok=True)
+        return
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(str(session_folder), encoding="utf-8", errors="surrogateescape")
+
+
+def is_pending(session_folder: Path) -> bool:
+    """Whether a closed session was noted to have steps that are to be done later."""
+    return _pending_session(session_folder).exists()
+
+
+def pending_sessions() -> list[Path]:
+    """Folders of the sessions of this machine that have steps to be done later."""
+    return _named_in("pending")
+
+
+def _pending_session(session_folder: Path) -> Path:
+    return state_folder() / "pending" / f"{short_hash(str(session_folder))}.txt"
+
+
+def _named_in(kind: str) -> list[Path]:
+    notes = sorted((state_folder() / kind).glob("*.txt"))
     named = [Path(note.read_text("utf-8", "surrogateescape")) for note in notes]
     return [folder for folder in named if (folder / "journal.jsonl").is_file()]
 

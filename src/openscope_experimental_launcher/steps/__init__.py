@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "openscope_experimental_launcher.steps"
 
+TO_COME = {"session_creator": "standard metadata by the AIND schema"}
+"""Steps that parameter files name and that this version does not have yet, with what they are for.
+"""
+
 Phase = Literal["before", "after"]
 
-ModelT = TypeVar("ModelT", bound="BaseModel")
+ModelT_co = TypeVar("ModelT_co", bound="BaseModel", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class StepContext(Generic[ModelT]):
+class StepContext(Generic[ModelT_co]):
     """What a step is told.
 
     Attributes:
@@ -43,6 +47,8 @@ class StepContext(Generic[ModelT]):
         subject_id: the animal.
         user_id: the operator.
         phase: `before` or `after` the acquisition.
+        outcome: how the acquisition ended: `completed`, `failed`, `aborted`, `killed` or `lost`;
+            empty before it.
         parameters: the step's own parameters, validated.
         session_parameters: all parameters of the session, under both spellings of keys that have
             two.
@@ -55,7 +61,8 @@ class StepContext(Generic[ModelT]):
     subject_id: str
     user_id: str
     phase: Phase
-    parameters: ModelT
+    outcome: str
+    parameters: ModelT_co
     session_parameters: dict[str, Any]
     checkout: Path | None
     rehearsal: bool
@@ -68,17 +75,26 @@ class StepResult(NamedTuple):
         ok: whether it did what it is for.
         message: one sentence for the operator and the journal.
         files: files it made or changed, relative to the session folder.
+        warnings: what a person should know although it went well.
+        pending: whether it could not be done now and should be done later, by
+            `openscope catch-up`: a service or a share was away. `ok` does not count then.
     """
 
     ok: bool
     message: str
     files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    pending: bool = False
 
 
 @runtime_checkable
 class Step(Protocol):
     """What a step must be. The class is made without arguments, in the launcher to look at its
     parameters and again in the step's own process to run; making one must do nothing.
+
+    Two more attributes are looked at where a class has them: `run_after_failure = False` leaves
+    the step out after an acquisition that did not complete, and `after_seal = True` runs it when
+    the manifest is sealed, last of all; it must then change no file of the session.
 
     Attributes:
         name: its name in a pipeline.
@@ -111,11 +127,18 @@ def get_step(name: str) -> Step:
     """
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
         return _make(entry)
+    if name in TO_COME:
+        raise StepError(
+            f"The step '{name}' ({TO_COME[name]}) is not part of this version of the launcher.",
+            code="step-unknown",
+            fix="Take it out of the pipeline, or leave it there for a version that has it.",
+        )
     known = step_names()
     raise StepError(
         f"There is no step named '{name}'.{did_you_mean(name, known)}",
         code="step-unknown",
-        fix="Install the package that provides it, remove it from the pipeline, or use one of: "
+        fix="Install the package that provides it beside the launcher (uv pip install PACKAGE), "
+        "name a file of the repository with module_type script_module, or use one of: "
         f"{', '.join(known)}.",
     )
 

@@ -82,7 +82,7 @@ def run_step(request: dict[str, Any]) -> dict[str, Any]:
     result = step.run(context)
     if not isinstance(result, steps.StepResult):
         raise TypeError(f"run returned {type(result).__name__}, not a StepResult")
-    return {"ok": result.ok, "message": result.message, "files": list(result.files)}
+    return {**result._asdict(), "files": list(result.files), "warnings": list(result.warnings)}
 
 
 def run_module(request: dict[str, Any]) -> dict[str, Any]:

@@ -1,37 +1,28 @@
-"""Reading the pipelines of a parameter file: which steps, in which order, with what.
-
-An entry is a step's name, or an object:
-
-    {"module_type": "launcher_module",        an installed step or module; or
-                    "script_module",          a file of the experiment's repository
-     "module_path": "disk_space_check",       its name, its dotted path, or the file
-     "module_parameters": {…},                over the keys of the parameter file
-     "function": "run", "function_args": […], for a file: what is called, with what
-     "on_failure": "continue",                or "abort", or "prompt"
-     "timeout_s": 60}
-"""
+"""Reading the pipelines of a parameter file: which steps, in which order, with what."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..engines.command import check_program
 from ..engines.python import interpreter
-from ..errors import Finding, ParameterError, StepError, did_you_mean
-from ..parameters.model import SPELLINGS, Parameters, faults
-from ..parameters.wording import join_path, printable, shown
+from ..errors import Finding, ParameterError, StepError
+from ..parameters.model import SPELLINGS, Parameters
+from ..parameters.paths import drive_error, on_missing_drive
+from ..parameters.wording import shown
 from . import Phase, Step, get_step, step_names
+from .entries import Entry, OnFailure, located, read_entry, unknown_keys
+from .fields import path_fields, with_own_paths
 
 if TYPE_CHECKING:
     from ..engines import Source
 
 Kind = Literal["step", "module", "script"]
-OnFailure = Literal["continue", "abort", "prompt"]
 
 PIPELINES: Mapping[Phase, str] = {
     "before": "pre_acquisition_pipeline",
@@ -43,7 +34,10 @@ FILE_FUNCTIONS: Mapping[Phase, str] = {
 }
 """The function of an older module, which is given the path of a parameter file."""
 
-_OF_FUNCTION = ("function", "function_args")
+_OLDER_PACKAGES = (
+    "openscope_experimental_launcher.pre_acquisition",
+    "openscope_experimental_launcher.post_acquisition",
+)
 
 
 class PlannedStep(NamedTuple):
@@ -58,6 +52,7 @@ class PlannedStep(NamedTuple):
         function: for a script, the function that is called; empty for the usual ones.
         arguments: for a script, the function's arguments, by place or by name; None for none.
         on_failure: what is done when it fails.
+        run_after_failure: whether it is run after an acquisition that did not complete.
         timeout_s: seconds after which it is killed; an interactive step has no limit.
     """
 
@@ -69,46 +64,13 @@ class PlannedStep(NamedTuple):
     function: str
     arguments: list[Any] | Mapping[str, Any] | None
     on_failure: OnFailure
+    run_after_failure: bool
     timeout_s: float
 
     @property
     def where(self) -> str:
         """Its place in the parameter file."""
         return f"{PIPELINES[self.phase]}[{self.position}]"
-
-
-def _check_arguments(value: Any) -> Any:
-    if value is None or isinstance(value, (list, dict)):
-        return value
-    raise ParameterError(
-        "function_args must be a list or an object.",
-        code="parameter-type",
-        fix='Write ["value"] for arguments by place, {"name": "value"} for arguments by name.',
-    )
-
-
-def _check_module_path(value: str) -> str:
-    if value.strip() and value.isprintable():
-        return value.strip()
-    raise ParameterError(
-        "An entry of a pipeline must name its step.",
-        code="step-unnamed",
-        fix='Give "module_path": a step\'s name, or a file of the repository.',
-    )
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
-
-    module_type: Literal["launcher_module", "script_module"] = "launcher_module"
-    module_path: Annotated[str, AfterValidator(_check_module_path)] = Field(
-        default="", validate_default=True
-    )
-    module_parameters: dict[str, Any] = {}
-    function: str = ""
-    function_args: Annotated[Any, AfterValidator(_check_arguments)] = None
-    on_failure: OnFailure = "continue"
-    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 def plan_steps(phase: Phase, parameters: Parameters) -> tuple[PlannedStep, ...]:
@@ -133,12 +95,15 @@ def plan_steps(phase: Phase, parameters: Parameters) -> tuple[PlannedStep, ...]:
     return tuple(steps)
 
 
-def check_steps(parameters: Parameters, source: Source) -> list[Finding]:
+def check_steps(
+    parameters: Parameters, source: Source, *, rehearsal: bool = False
+) -> list[Finding]:
     """Findings on both pipelines: entries, steps, their parameters, files of the repository.
 
     Args:
         parameters: the session's parameters.
         source: the experiment's files.
+        rehearsal: whether paths on drives that this system does not have are mapped.
     """
     findings: list[Finding] = []
     steps: list[PlannedStep] = []
@@ -148,7 +113,7 @@ def check_steps(parameters: Parameters, source: Source) -> list[Finding]:
                 findings.append(entry)
             else:
                 steps.append(entry)
-                findings += _check(entry, parameters, source)
+                findings += _check(entry, parameters, source, rehearsal)
     if any(step.kind == "script" for step in steps):
         program = interpreter(parameters, source.root)
         found = check_program(program, "python_exe_path", source)
@@ -170,20 +135,28 @@ def parameter_names(parameters: Parameters) -> frozenset[str]:
 
 
 def own_values(
-    step: PlannedStep, model: type[BaseModel], top_level: Mapping[str, Any]
+    step: PlannedStep,
+    model: type[BaseModel],
+    top_level: Mapping[str, Any],
+    *,
+    rehearsal: bool,
 ) -> dict[str, Any]:
     """The values for a step's parameter model: keys of the parameter file that it has fields for,
-    and over them the entry's own."""
+    and over them the entry's own. A null means "not given"."""
     open_model = model.model_config.get("extra") == "allow"
     own = {
         name: value
         for name, value in step.parameters.items()
         if open_model or name in model.model_fields
     }
-    below = {
-        name: top_level[name] for name in model.model_fields if top_level.get(name) is not None
-    }
-    return {**below, **own}
+    below = {name: top_level.get(name) for name in model.model_fields}
+    given = {name: value for name, value in {**below, **own}.items() if value is not None}
+    return with_own_paths(given, model, rehearsal=rehearsal)
+
+
+def runs_sealed(step: Step) -> bool:
+    """Whether a step runs when the manifest is sealed, last of all."""
+    return bool(getattr(step, "after_seal", False))
 
 
 def session_values(parameters: Parameters) -> dict[str, Any]:
@@ -195,46 +168,60 @@ def session_values(parameters: Parameters) -> dict[str, Any]:
 def _entries(phase: Phase, parameters: Parameters) -> Iterator[PlannedStep | Finding]:
     """Each entry as a step, or as what is wrong with it; warnings come before their step."""
     pipeline: list[Any] = getattr(parameters, PIPELINES[phase])
-    for index, raw in enumerate(pipeline):
-        place = f"{PIPELINES[phase]}[{index}]"
-        given = raw if isinstance(raw, dict) else {"module_path": raw}
-        lifted = _inside(given)
-        yield from _unknown_keys(given, _Entry, place)
-        try:
-            entry = _Entry.model_validate({**lifted, **given})
-        except ValidationError as error:
-            yield from _located(error, _placer(place, lifted))
-            continue
-        yield _planned(phase, index, entry, parameters.step_timeout_s)
+    for position, raw in enumerate(pipeline):
+        for read in read_entry(raw, f"{PIPELINES[phase]}[{position}]"):
+            if isinstance(read, Finding):
+                yield read
+            else:
+                yield _planned(phase, position, read, parameters.step_timeout_s)
 
 
-def _inside(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What a script's entry says of its function among the parameters, where files have it too."""
-    own = entry.get("module_parameters")
-    if entry.get("module_type") != "script_module" or not isinstance(own, dict):
-        return {}
-    return {key: own[key] for key in _OF_FUNCTION if key in own}
-
-
-def _planned(phase: Phase, index: int, entry: _Entry, timeout_s: float) -> PlannedStep | Finding:
+def _planned(phase: Phase, position: int, entry: Entry, timeout_s: float) -> PlannedStep | Finding:
+    name, kind = _name_and_kind(entry.module_path)
     step = PlannedStep(
         phase=phase,
-        position=index,
-        name=entry.module_path,
-        kind="module" if "." in entry.module_path else "step",
+        position=position,
+        name=name,
+        kind=kind,
         parameters=entry.module_parameters,
         function=entry.function,
         arguments=entry.function_args,
         on_failure=entry.on_failure,
+        run_after_failure=entry.run_after_failure,
         timeout_s=entry.timeout_s or timeout_s,
     )
     if entry.module_type == "launcher_module":
         return step
-    own = {key: value for key, value in step.parameters.items() if key not in _OF_FUNCTION}
     path = PureWindowsPath(entry.module_path)  # which knows both separators
     if path.anchor or ".." in path.parts:
-        return _outside(step)
-    return step._replace(kind="script", name=path.as_posix(), parameters=own)
+        return _outside(step._replace(name=entry.module_path))
+    return step._replace(kind="script", name=path.as_posix())
+
+
+def ad_hoc_step(name: str, parameters: Parameters) -> PlannedStep:
+    """A step that stands in no pipeline, with the parameters of the session."""
+    return PlannedStep(
+        "after", -1, name, "step", {}, "", None, "continue", True, parameters.step_timeout_s
+    )
+
+
+def _name_and_kind(module_path: str) -> tuple[str, Kind]:
+    """A step by its name or by the place that it had in the launcher's older package; else a
+    module that can be imported."""
+    package, _, last = module_path.rpartition(".")
+    if package in _OLDER_PACKAGES:
+        return last, "step"
+    if package or (module_path not in step_names() and _can_be_found(module_path)):
+        return module_path, "module"
+    return module_path, "step"
+
+
+def _can_be_found(package: str) -> bool:
+    """Whether a package or module is installed. Nothing of it is imported: that runs its code."""
+    try:
+        return package.isidentifier() and importlib.util.find_spec(package) is not None
+    except ValueError:
+        return False
 
 
 def _outside(step: PlannedStep) -> Finding:
@@ -247,46 +234,9 @@ def _outside(step: PlannedStep) -> Finding:
     )
 
 
-def _placer(place: str, own: Mapping[str, Any]) -> Callable[[str], str]:
-    """From a key to the object of the file that it is in."""
-    return lambda key: f"{place}.module_parameters" if key in own else place
-
-
-def _located(error: ValidationError, place: Callable[[str], str]) -> Iterator[Finding]:
-    """Faults with the whole path of their key.
-
-    Args:
-        error: what a model's validation raised.
-        place: from a key to the object it is in; empty for the file's top level.
-    """
-    for finding, fault in zip(
-        faults(error, lambda _: ""), error.errors(include_url=False), strict=True
-    ):
-        key = str(fault["loc"][0]) if fault["loc"] else ""
-        prefix = place(key)
-        given = finding.where if fault["type"] != "missing" else join_path(fault["loc"])
-        where = f"{prefix}.{given}" if prefix else given
-        yield finding._replace(where=where, code="step-parameter-invalid")
-
-
-def _unknown_keys(
-    values: Mapping[str, Any], model: type[BaseModel], place: str
-) -> Iterator[Finding]:
-    extra = model.model_config.get("extra")
-    if extra == "allow":
-        return
-    for key in values:
-        if key not in model.model_fields:
-            yield Finding(
-                "error" if extra == "forbid" else "warning",
-                "step-parameter-unknown",
-                f"The key {shown(key)} is not known here.{did_you_mean(key, model.model_fields)}",
-                where=f"{place}.{printable(key)}",
-                fix=f"Known are: {', '.join(model.model_fields) or 'none'}.",
-            )
-
-
-def _check(step: PlannedStep, parameters: Parameters, source: Source) -> list[Finding]:
+def _check(
+    step: PlannedStep, parameters: Parameters, source: Source, rehearsal: bool
+) -> list[Finding]:
     if step.kind == "script":
         return _check_script(step, source)
     if step.kind == "module":
@@ -295,17 +245,32 @@ def _check(step: PlannedStep, parameters: Parameters, source: Source) -> list[Fi
         installed = get_step(step.name)
     except StepError as error:
         return [_not_there(step, error)]
-    return list(_check_values(step, installed, parameters))
+    return list(_check_values(step, installed, parameters, rehearsal))
 
 
-def _check_values(step: PlannedStep, installed: Step, parameters: Parameters) -> Iterator[Finding]:
+def _check_values(
+    step: PlannedStep, installed: Step, parameters: Parameters, rehearsal: bool
+) -> Iterator[Finding]:
+    if step.phase == "before" and runs_sealed(installed):
+        yield Finding(
+            "error",
+            "step-wrong-pipeline",
+            f"{step.name} is a step for after the acquisition.",
+            where=step.where,
+            fix=f"Move it to the {PIPELINES['after']}.",
+        )
     model = installed.parameters_model
     own_place = f"{step.where}.module_parameters"
-    yield from _unknown_keys(step.parameters, model, own_place)
+    yield from unknown_keys(step.parameters, model, own_place)
+    values = own_values(step, model, session_values(parameters), rehearsal=rehearsal)
+    places = {key: f"{own_place}.{key}" for key in step.parameters}
+    for key in path_fields(model):
+        if isinstance(values.get(key), str) and on_missing_drive(values[key]):
+            yield drive_error(f"{places.get(key, key)}: {values[key]}")
     try:
-        model.model_validate(own_values(step, model, session_values(parameters)))
+        model.model_validate(values)
     except ValidationError as error:
-        yield from _located(error, lambda key: own_place if key in step.parameters else "")
+        yield from located(error, places)
 
 
 def _check_script(step: PlannedStep, source: Source) -> list[Finding]:
@@ -327,11 +292,7 @@ def _check_script(step: PlannedStep, source: Source) -> list[Finding]:
 def _check_module(step: PlannedStep) -> list[Finding]:
     """Whether a module's package is installed. Nothing of it is imported: that runs its code."""
     package = step.name.partition(".")[0]
-    try:
-        there = importlib.util.find_spec(package) is not None
-    except ValueError:
-        there = False
-    if there:
+    if _can_be_found(package):
         return []
     error = StepError(
         f"The package '{package}' of the step '{step.name}' is not installed.",

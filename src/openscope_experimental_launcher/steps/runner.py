@@ -17,22 +17,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ..engines.python import CHILD_ENVIRONMENT
-from ..errors import StepError
+from ..errors import Finding, StepError
 from ..files import write_json
 from ..masking import mask_text
 from ..parameters.model import Parameters
 from ..parameters.placeholders import bind
 from ..plan import session_variables
 from ..session.folder import SessionFolder
-from ..session.journal import Journal, StepFinished
+from ..session.journal import Event, StepFinished, finding_event
 from ..session.output import readable, tail
 from ..session.record import SessionRecord
 from ..supervision.job import new_job, start_inside
 from . import Phase, get_step
-from .pipeline import FILE_FUNCTIONS, PlannedStep, own_values, session_values
+from .left_running import registered
+from .pipeline import FILE_FUNCTIONS, PlannedStep, own_values, runs_sealed, session_values
 
 StepOutcome = Literal["ok", "failed", "timed out", "skipped", "pending"]
 Choice = Literal["retry", "go on", "abort"]
@@ -72,6 +73,8 @@ class StepSession(NamedTuple):
             there is none.
         interpreter: the experiment's Python, which runs the scripts.
         rehearsal: whether it is a rehearsal.
+        outcome: how the acquisition ended; empty before it.
+        sealed: whether the manifest is sealed: then steps leave no logs in the folder.
     """
 
     folder: SessionFolder
@@ -79,10 +82,19 @@ class StepSession(NamedTuple):
     checkout: Path | None
     interpreter: str
     rehearsal: bool
+    outcome: str = ""
+    sealed: bool = False
 
     def bound(self, value: Any) -> Any:
         """A JSON value with the session folder in its slots."""
         return bind(value, str(self.folder.path), self.folder.name)
+
+
+class Recorder(Protocol):
+    """What takes the events of steps: a journal."""
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
 
 
 class _Ended(NamedTuple):
@@ -92,6 +104,7 @@ class _Ended(NamedTuple):
     message: str
     files: tuple[str, ...] = ()
     last_lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class _Job(NamedTuple):
@@ -101,6 +114,7 @@ class _Job(NamedTuple):
     folder: Path
     request: Mapping[str, Any]
     interactive: bool
+    run_after_failure: bool
 
 
 def finished_steps(record: SessionRecord) -> frozenset[tuple[Phase, int]]:
@@ -115,7 +129,7 @@ def finished_steps(record: SessionRecord) -> frozenset[tuple[Phase, int]]:
 def run_steps(
     steps: Sequence[PlannedStep],
     session: StepSession,
-    journal: Journal,
+    journal: Recorder,
     *,
     done: frozenset[tuple[Phase, int]] = frozenset(),
     ask: Ask | None = None,
@@ -123,16 +137,18 @@ def run_steps(
 ) -> list[StepFinished]:
     """Run the steps of one pipeline in order and record how each ended.
 
-    When a step before the acquisition fails and its entry says `abort`, nothing more is run and
-    this raises. After the acquisition the rest is then recorded as skipped.
+    When a step before the acquisition fails, a person who is there decides. With nobody there its
+    entry does: by `abort` nothing more is run and this raises. After the acquisition the rest is
+    then recorded as skipped.
 
     Args:
         steps: the pipeline, see `pipeline.plan_steps`.
         session: the session they belong to.
         journal: its journal, open.
         done: the ones an earlier run finished; they are passed over.
-        ask: asks the operator about a failed step with `on_failure: prompt`. None when nobody is
-            there to ask: then it is an `abort`, and interactive steps are not run.
+        ask: asks the operator about a failed step: each one before the acquisition, and those
+            with `on_failure: prompt` after it. None when nobody is there to ask: then `prompt` is
+            an `abort`, and interactive steps are not run.
         terminal: holds the terminal for an interactive step: no display, no typed-ahead keys.
 
     Returns:
@@ -150,9 +166,9 @@ def run_steps(
         while choice == "retry":
             if aborted:
                 event = _event(step, _Ended("skipped", f"Not run, since {aborted} failed."), 0.0)
+                journal.record(event)
             else:
-                event = _run(step, session, attended=ask is not None, terminal=terminal)
-            journal.record(event)
+                event = _run_and_record(step, session, journal, ask is not None, terminal)
             events.append(event)
             choice = _what_next(step, event, ask)
         if choice == "abort":
@@ -162,12 +178,35 @@ def run_steps(
     return events
 
 
+def comes_sealed(step: PlannedStep) -> bool:
+    """Whether a step is one for the sealed session. One that is not installed, or is broken, is
+    not: it is recorded with the others."""
+    if step.kind != "step":
+        return False
+    try:
+        return runs_sealed(get_step(step.name))
+    except StepError:
+        return False
+
+
+def skip_steps(
+    steps: Sequence[PlannedStep],
+    journal: Recorder,
+    why: str,
+    done: frozenset[tuple[Phase, int]] = frozenset(),
+) -> None:
+    """Record that steps are not run."""
+    for step in steps:
+        if (step.phase, step.position) not in done:
+            journal.record(_event(step, _Ended("skipped", why), 0.0))
+
+
 def _what_next(step: PlannedStep, event: StepFinished, ask: Ask | None) -> Choice:
-    if event.outcome not in ("failed", "timed out") or step.on_failure == "continue":
+    if event.outcome not in ("failed", "timed out"):
         return "go on"
-    if step.on_failure == "prompt" and ask is not None:
+    if ask is not None and (step.phase == "before" or step.on_failure == "prompt"):
         return ask(step, event.message)
-    return "abort"
+    return "go on" if step.on_failure == "continue" else "abort"
 
 
 def _abort(step: PlannedStep, event: StepFinished) -> StepError:
@@ -179,29 +218,46 @@ def _abort(step: PlannedStep, event: StepFinished) -> StepError:
     )
 
 
+def _run_and_record(
+    step: PlannedStep,
+    session: StepSession,
+    journal: Recorder,
+    attended: bool,
+    terminal: Callable[[], AbstractContextManager[object]],
+) -> StepFinished:
+    began = time.monotonic()
+    ended = _run(step, session, attended=attended, terminal=terminal)
+    event = _event(step, ended, time.monotonic() - began)
+    journal.record(event)
+    for warning in ended.warnings:
+        words = mask_text(_one_line(warning))
+        found = Finding("warning", "step-warning", words, where=f"{step.where}: {step.name}")
+        journal.record(finding_event(f"steps {step.phase}", found))
+    return event
+
+
 def _run(
     step: PlannedStep,
     session: StepSession,
     *,
     attended: bool,
     terminal: Callable[[], AbstractContextManager[object]],
-) -> StepFinished:
-    began = time.monotonic()
+) -> _Ended:
     try:
         job = _prepare(step, session)
+        if session.outcome not in ("", "completed") and not job.run_after_failure:
+            return _Ended("skipped", f"Not run: the acquisition's outcome is {session.outcome}.")
         if job.interactive and not attended:
-            ended = _nobody_there(step)
-        elif job.interactive:
-            with terminal():
-                ended = _carry_out(step, session, job, None)
-        else:
-            ended = _carry_out(step, session, job, _new_log(session.folder, step))
+            return _nobody_there(step, session)
+        if not job.interactive:
+            return _carry_out(step, session, job)
+        with terminal():
+            return _carry_out(step, session, job)
     except StepError as error:
         skipped = error.code == "step-unknown" and step.phase == "after"
-        ended = _Ended("skipped" if skipped else "failed", error.message)
+        return _Ended("skipped" if skipped else "failed", error.message)
     except OSError as error:
-        ended = _Ended("failed", f"It could not be started: {error}")
-    return _event(step, ended, time.monotonic() - began)
+        return _Ended("failed", f"It could not be started: {error}")
 
 
 def _event(step: PlannedStep, ended: _Ended, duration_s: float) -> StepFinished:
@@ -217,8 +273,10 @@ def _event(step: PlannedStep, ended: _Ended, duration_s: float) -> StepFinished:
     )
 
 
-def _nobody_there(step: PlannedStep) -> _Ended:
+def _nobody_there(step: PlannedStep, session: StepSession) -> _Ended:
     words = "It needs a person at a terminal."
+    if session.rehearsal:
+        return _Ended("skipped", words)
     return _Ended("failed" if step.phase == "before" else "pending", words)
 
 
@@ -232,10 +290,14 @@ def _prepare(step: PlannedStep, session: StepSession) -> _Job:
         "file_function": FILE_FUNCTIONS[step.phase],
     }
     program, folder, interactive = sys.executable, session.folder.path, False
+    run_after_failure = step.run_after_failure
     if step.kind == "step":
         installed = get_step(step.name)
-        request["values"] = own_values(step, installed.parameters_model, top_level)
+        request["values"] = own_values(
+            step, installed.parameters_model, top_level, rehearsal=session.rehearsal
+        )
         interactive = installed.interactive
+        run_after_failure &= bool(getattr(installed, "run_after_failure", True))
     elif step.kind == "script":
         if session.checkout is None:
             raise StepError(f"There is no repository that {step.name} could be in.")
@@ -249,7 +311,7 @@ def _prepare(step: PlannedStep, session: StepSession) -> _Job:
         "session_uuid": session.folder.name,
     }
     request["interactive"] = interactive
-    return _Job(program, folder, session.bound(request), interactive)
+    return _Job(program, folder, session.bound(request), interactive, run_after_failure)
 
 
 def _context(phase: Phase, session: StepSession, top_level: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,20 +321,21 @@ def _context(phase: Phase, session: StepSession, top_level: Mapping[str, Any]) -
         "subject_id": session.parameters.subject_id or "",
         "user_id": session.parameters.user_id or "",
         "phase": phase,
+        "outcome": session.outcome,
         "session_parameters": top_level,
         "checkout": str(session.checkout) if session.checkout else None,
         "rehearsal": session.rehearsal,
     }
 
 
-def _new_log(folder: SessionFolder, step: PlannedStep) -> Path:
+def _new_log(folder: Path, step: PlannedStep) -> Path:
     """A new file for the step's output. A later attempt gets a number; a planted link is a name
     that is taken, never followed."""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in step.name)[-_LONGEST_NAME:]
     stem = f"step_{step.phase}_{step.position}_{safe}"
     attempt = 1
     while True:
-        log = folder.logs / (f"{stem}.log" if attempt == 1 else f"{stem}_{attempt}.log")
+        log = folder / (f"{stem}.log" if attempt == 1 else f"{stem}_{attempt}.log")
         try:
             os.close(os.open(log, _NEW_FILE, 0o644))
         except FileExistsError:
@@ -281,11 +344,15 @@ def _new_log(folder: SessionFolder, step: PlannedStep) -> Path:
         return log
 
 
-def _carry_out(step: PlannedStep, session: StepSession, job: _Job, log: Path | None) -> _Ended:
-    """Run a step to its end, by itself or at its limit; without a log it has the terminal."""
+def _carry_out(step: PlannedStep, session: StepSession, job: _Job) -> _Ended:
+    """Run a step to its end, by itself or at its limit. An interactive one has the terminal and
+    no log."""
     with tempfile.TemporaryDirectory(
         prefix="openscope-step-", ignore_cleanup_errors=True
     ) as private:
+        log = None
+        if not job.interactive:
+            log = _new_log(Path(private) if session.sealed else session.folder.logs, step)
         request_file = _write_request(Path(private), job.request)
         # On Windows it ends the step, with all it started, even when the launcher is killed.
         hold = new_job() if log is not None else None
@@ -293,12 +360,11 @@ def _carry_out(step: PlannedStep, session: StepSession, job: _Job, log: Path | N
         try:
             stopped = _watch(process, log, step.timeout_s)
         finally:
-            _end(process, whole_group=log is not None)
+            _end(process, session, whole_group=log is not None)
             if hold is not None:
                 hold.Close()
-        result_file = request_file.with_name("result.json")
-        ended = stopped or _judge(result_file, process.returncode)
-    lines = tail(log, _LAST_BYTES).splitlines()[-_LAST_LINES:] if log else []
+        ended = stopped or _judge(request_file.with_name("result.json"), process.returncode)
+        lines = tail(log, _LAST_BYTES).splitlines()[-_LAST_LINES:] if log else []
     return ended._replace(message=_one_line(ended.message), last_lines=tuple(lines))
 
 
@@ -362,11 +428,11 @@ def _size(file: Path) -> int:
         return 0  # the step may do what it wants with its log
 
 
-def _end(process: subprocess.Popen[bytes], *, whole_group: bool) -> None:
-    """Leave nothing of a step alive. What an interactive step opened, such as an editor, is the
-    operator's and stays."""
+def _end(process: subprocess.Popen[bytes], session: StepSession, *, whole_group: bool) -> None:
+    """Leave nothing of a step alive, but what an interactive step registered, such as an editor:
+    that is the operator's."""
     if process.poll() is None:
-        _kill_family(process.pid)
+        _kill_family(process.pid, {left.pid for left in registered(session.folder.path)})
     # The group outlives its leader as long as anything is in it.
     if whole_group and sys.platform != "win32":
         with suppress(ProcessLookupError, PermissionError):
@@ -375,14 +441,22 @@ def _end(process: subprocess.Popen[bytes], *, whole_group: bool) -> None:
         process.wait(timeout=_KILL_WAIT_S)
 
 
-def _kill_family(pid: int) -> None:
-    """Kill a process and its descendants, those in other sessions too."""
+def _kill_family(pid: int, spared: set[int]) -> None:
+    """Kill a process and its descendants, those in other sessions too.
+
+    Args:
+        pid: the process.
+        spared: those of its children that stay, with theirs.
+    """
     import psutil
 
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        family = [*process.children(recursive=True), process]
-        for member in family:
+        family = {member.pid: member for member in process.children(recursive=True)}
+        for kept in [family[pid] for pid in spared if pid in family]:
+            for member in (kept, *kept.children(recursive=True)):
+                family.pop(member.pid, None)
+        for member in (*family.values(), process):
             with suppress(psutil.Error):
                 member.kill()
 
@@ -392,7 +466,12 @@ def _judge(result_file: Path, code: int) -> _Ended:
     result = _read_result(result_file)
     if result is not None:
         outcome: StepOutcome = "ok" if result["ok"] else "failed"
-        return _Ended(outcome, result["message"], tuple(result["files"]))
+        return _Ended(
+            "pending" if result.get("pending") is True else outcome,
+            result["message"],
+            tuple(result["files"]),
+            warnings=tuple(_texts(result.get("warnings"))),
+        )
     if code < 0:
         return _Ended("failed", f"It was ended by {_signal_name(-code)}.")
     return _Ended("failed", f"It ended with exit code {code} and without a result.")
@@ -407,13 +486,12 @@ def _read_result(file: Path) -> dict[str, Any] | None:
     if not isinstance(result, dict):
         return None
     ok, message, files = (result.get(name) for name in ("ok", "message", "files"))
-    whole = (
-        isinstance(ok, bool)
-        and isinstance(message, str)
-        and isinstance(files, list)
-        and all(isinstance(name, str) for name in files)
-    )
-    return result if whole else None
+    whole = isinstance(ok, bool) and isinstance(message, str) and isinstance(files, list)
+    return result if whole and _texts(files) == files else None
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _signal_name(number: int) -> str:

@@ -1,0 +1,62 @@
+"""Do what closed sessions still wait for: a metadata service or a share that was away, a question
+that nobody was there to answer.
+
+Without SESSION it looks at the sessions of this machine that are known to wait.
+
+example:
+  openscope catch-up --list
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
+
+if TYPE_CHECKING:
+    from ..session.folder import SessionFolder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope catch-up`."""
+    parser.add_argument("sessions", nargs="*", metavar="SESSION", help="session folders")
+    parser.add_argument("--list", action="store_true", help="only say what waits")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    from ..recovery import find_session
+    from ..session.folder import SessionFolder
+    from ..session.record import read_record
+    from ..session.state import pending_sessions
+
+    folders = [find_session(named) for named in args.sessions]
+    folders = folders or [SessionFolder(path) for path in pending_sessions()]
+    if not folders:
+        sys.stdout.write("Nothing waits.\n")
+    codes = [EXIT_OK]
+    for folder in folders:
+        waiting = read_record(folder.journal).pending_steps()
+        sys.stdout.write(f"{folder.path}\n  waits for: {', '.join(waiting) or 'nothing'}\n")
+        if waiting and not args.list:
+            codes.append(_catch_up(folder))
+    return max(codes)
+
+
+def _catch_up(folder: SessionFolder) -> int:
+    from ..amending import catch_up
+    from ..display.screens import show_error
+    from .step import tell, whoever_is_there
+
+    person = whoever_is_there()
+    try:
+        ended = catch_up(folder, person=person)
+    except LauncherError as error:
+        show_error(error)
+        return EXIT_FAILED
+    if not ended:
+        sys.stdout.write("  It needs a person at a terminal.\n")
+        return EXIT_FAILED
+    return tell(ended)

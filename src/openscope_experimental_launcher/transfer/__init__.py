@@ -1,0 +1,1 @@
+"""Copies that can be trusted: hashed while they are made, verified by reading them back."""

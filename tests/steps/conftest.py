@@ -13,7 +13,8 @@ import pytest
 from openscope_experimental_launcher.parameters.model import Parameters
 from openscope_experimental_launcher.session.folder import SessionFolder, claim
 from openscope_experimental_launcher.session.journal import Journal
-from openscope_experimental_launcher.steps.pipeline import plan_steps
+from openscope_experimental_launcher.steps import StepContext, StepResult, get_step
+from openscope_experimental_launcher.steps.pipeline import own_values, plan_steps, session_values
 from openscope_experimental_launcher.steps.runner import StepSession
 
 Install = Callable[..., None]
@@ -59,6 +60,32 @@ class Lab:
         key = {"before": "pre_acquisition_pipeline", "after": "post_acquisition_pipeline"}[phase]
         parameters = self.parameters(**{key: list(entries)}, **values)
         return plan_steps(phase, parameters), self.session(parameters)  # type: ignore[arg-type]
+
+    def here(self, name: str, **values: Any) -> StepResult:
+        """What an installed step returns, run in this process: quick, for steps that do no harm.
+
+        Values that are no parameter of the step stand at the top level, as in a file.
+        """
+        phase, rehearsal = values.pop("phase", "before"), values.pop("rehearsal", False)
+        outcome = values.pop("outcome", "")
+        step = get_step(name)
+        (planned,), session = self.plan(name, phase=phase, **values)
+        top_level = session_values(session.parameters)
+        own = own_values(planned, step.parameters_model, top_level, rehearsal=rehearsal)
+        return step.run(
+            StepContext(
+                session_folder=self.folder.path,
+                session_name=self.folder.name,
+                subject_id="614173",
+                user_id="ada",
+                phase=phase,
+                parameters=step.parameters_model.model_validate(own),
+                session_parameters=top_level,
+                checkout=self.repository,
+                rehearsal=rehearsal,
+                outcome=outcome,
+            )
+        )
 
     def log(self, name: str) -> Path:
         return self.folder.logs / name

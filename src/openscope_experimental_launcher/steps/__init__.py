@@ -47,13 +47,13 @@ class StepContext(Generic[ModelT_co]):
         subject_id: the animal.
         user_id: the operator.
         phase: `before` or `after` the acquisition.
-        outcome: how the acquisition ended: `completed`, `failed`, `aborted`, `killed` or `lost`;
-            empty before it.
         parameters: the step's own parameters, validated.
         session_parameters: all parameters of the session, under both spellings of keys that have
             two.
         checkout: folder of the experiment's files; None when there is none.
         rehearsal: whether nothing outside the session folder may be touched.
+        outcome: how the acquisition ended: `completed`, `failed`, `aborted`, `killed` or `lost`;
+            empty before it.
     """
 
     session_folder: Path
@@ -61,11 +61,11 @@ class StepContext(Generic[ModelT_co]):
     subject_id: str
     user_id: str
     phase: Phase
-    outcome: str
     parameters: ModelT_co
     session_parameters: dict[str, Any]
     checkout: Path | None
     rehearsal: bool
+    outcome: str = ""
 
 
 class StepResult(NamedTuple):

@@ -78,7 +78,7 @@ def _find(root: Path, rig: str) -> Path | None:
     """
     files = [path for path in root.iterdir() if path.suffix == ".json" and path.is_file()]
     folder = root / rig
-    if folder.parent == root and folder.is_dir():
+    if rig not in (".", "..") and folder.parent == root and folder.is_dir():
         own = [path for path in folder.glob("*.json") if "instrument" in path.name.lower()]
         if own:
             return _newest(own)

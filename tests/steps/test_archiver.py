@@ -1,0 +1,247 @@
+"""Archives: what goes where, and that it arrived."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openscope_experimental_launcher.errors import StepError, TransferError
+from openscope_experimental_launcher.transfer import copying
+from openscope_experimental_launcher.transfer.copying import copy_verified, digest_of
+
+
+@pytest.fixture
+def session(lab: Any) -> Path:
+    """A session folder with a bit of everything."""
+    folder = Path(lab.folder.path)
+    for name in (
+        "video/Körper 1.mp4", "trials.csv", "notes.txt", "subject.json", "instrument.json",
+        "manifest.json", "logs/stdout.log", "experiment_metadata/runtime_information.json",
+    ):  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"content of {name}", encoding="utf-8")
+    (folder / "empty" / "deep").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    return {"network_dir": str(tmp_path / "net Ü"), "backup_dir": str(tmp_path / "backup")}
+
+
+def copied(place: str, session: Path) -> set[str]:
+    root = Path(place) / session.name
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+def everything(session: Path) -> set[str]:
+    return {p.relative_to(session).as_posix() for p in session.rglob("*") if p.is_file()}
+
+
+LAUNCHERS = {
+    "journal.jsonl", "manifest.json", "logs/stdout.log", "subject.json", "instrument.json",
+    "experiment_metadata/runtime_information.json",
+}  # fmt: skip
+
+
+def archive(lab: Any, **values: Any) -> Any:
+    return lab.here("session_archiver", phase="after", **values)
+
+
+class TestWhere:
+    def test_without_a_routing_manifest_both_get_everything(
+        self, lab: Any, session: Path, places: dict[str, str]
+    ) -> None:
+        result = archive(lab, **places)
+        assert result.ok, result.message
+        for place in places.values():
+            assert copied(place, session) == everything(session)
+            for name in everything(session):
+                copy = Path(place) / session.name / name
+                assert copy.read_bytes() == (session / name).read_bytes()
+        assert "copied and verified" in result.message
+        assert (session / "trials.csv").is_file()
+
+    @pytest.mark.parametrize("named", [None, "routes/r.json"])
+    def test_with_one_the_network_gets_what_it_lists(
+        self, lab: Any, session: Path, places: dict[str, str], named: str | None
+    ) -> None:
+        file = session / (named or "routing_manifest.json")
+        file.parent.mkdir(exist_ok=True)
+        listed = [{"type": "notes", "files": ["notes.txt"]}, {"type": "v", "files": ["video"]}]
+        file.write_text(json.dumps({"entries": listed}))
+        result = archive(lab, **places, routing_manifest=named)
+        assert result.ok, result.message
+        own = {"notes.txt", "video/Körper 1.mp4", file.relative_to(session).as_posix()}
+        assert copied(places["network_dir"], session) == LAUNCHERS | own
+        assert copied(places["backup_dir"], session) == everything(session)
+
+    def test_a_routing_manifest_that_is_not_there_or_lists_too_much(
+        self, lab: Any, session: Path, places: dict[str, str]
+    ) -> None:
+        result = archive(lab, **places, routing_manifest="gone.json")
+        assert (result.ok, "gone.json" in result.warnings[0]) == (True, True)
+        assert copied(places["network_dir"], session) == everything(session)
+        file = session / "routing_manifest.json"
+        file.write_text('{"entries": [{"type": "x", "files": ["away.csv"]}]}')
+        assert "away.csv" in archive(lab, **places).warnings[0]
+        for broken in ('{"entries": [{"files": ["../x"]}]}', "{}", '{"entries": 5}', "["):
+            file.write_text(broken)
+            with pytest.raises(StepError) as caught:
+                archive(lab, **places)
+            assert caught.value.code == "routing-manifest-broken"
+
+    def test_no_backup(self, lab: Any, session: Path, places: dict[str, str]) -> None:
+        result = archive(lab, network_dir=places["network_dir"], copy_to_backup=False)
+        assert result.ok
+        assert not Path(places["backup_dir"]).exists()
+        archive(lab, **places, copy_to_backup=False)
+        assert not Path(places["backup_dir"]).exists()
+
+    def test_patterns(self, lab: Any, session: Path, places: dict[str, str]) -> None:
+        archive(lab, **places, include_patterns=["*.csv", "video/*"], exclude_patterns=["*1.mp4"])
+        assert copied(places["backup_dir"], session) == {"trials.csv"}
+
+    def test_another_folder(self, lab: Any, places: dict[str, str], tmp_path: Path) -> None:
+        other = tmp_path / "old_session"
+        other.mkdir()
+        (other / "x.csv").write_text("1")
+        assert archive(lab, **places, session_dir=str(other)).ok
+        assert copied(places["network_dir"], other) == {"x.csv"}
+        assert not archive(lab, **places, session_dir=str(tmp_path / "gone")).ok
+
+    def test_a_rehearsal_stays_below_its_folder(
+        self, lab: Any, session: Path, places: dict[str, str], workplace: Path
+    ) -> None:
+        result = archive(lab, network_dir="//server/share", backup_dir="E:/b", rehearsal=True)
+        assert result.ok, result.message
+        assert copied(str(workplace / "rehearsal/server/share"), session) == everything(session)
+        assert archive(lab, **places, rehearsal=True).ok
+        assert not Path(places["network_dir"]).exists()
+
+    def test_an_archive_in_the_session_is_refused(self, lab: Any, session: Path) -> None:
+        for folder in (session / "copy", session.parent):
+            with pytest.raises(StepError) as caught:
+                archive(lab, network_dir=str(folder), copy_to_backup=False)
+            assert caught.value.code == "archive-folder-inside"
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+    def test_links_are_not_followed(
+        self, lab: Any, session: Path, places: dict[str, str], tmp_path: Path
+    ) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text("s")
+        (session / "link").symlink_to(secret)
+        (session / "folder").symlink_to(tmp_path)
+        archive(lab, **places)
+        assert not any("link" in name or "folder" in name for name in copied(
+            places["network_dir"], session
+        ))  # fmt: skip
+
+    @pytest.mark.parametrize("remove", [True, False])
+    def test_empty_folders(
+        self, lab: Any, session: Path, places: dict[str, str], remove: bool
+    ) -> None:
+        before = everything(session)
+        archive(lab, **places, remove_empty_dirs=remove)
+        assert (session / "empty").exists() is not remove
+        assert everything(session) == before
+
+
+class TestArriving:
+    def test_a_second_time_only_what_differs(
+        self, lab: Any, session: Path, places: dict[str, str]
+    ) -> None:
+        archive(lab, **places)
+        copy = Path(places["network_dir"]) / session.name / "trials.csv"
+        copy.write_text("CONTENT of trials.csv")
+        untouched = copy.with_name("notes.txt").stat().st_ino
+        again = archive(lab, **places)
+        count = len(everything(session))
+        assert f"network: 2 files copied and verified, {count - 2} were there" in again.message
+        assert copy.read_text() == "content of trials.csv"
+        assert copy.with_name("notes.txt").stat().st_ino == untouched
+        whole = archive(lab, **places, skip_completed=False)
+        assert f"network: {count} files copied" in whole.message
+
+    @pytest.mark.parametrize("algorithm", ["sha256", "SHA-512", "md5", "blake2b"])
+    def test_checksums(self, lab: Any, session: Path, places: Any, algorithm: str) -> None:
+        assert archive(lab, **places, checksum_algo=algorithm).ok
+
+    def test_a_destination_that_is_away_waits(
+        self, lab: Any, session: Path, places: dict[str, str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        result = archive(
+            lab, network_dir=str(tmp_path / "file" / "x"), backup_dir=places["backup_dir"]
+        )
+        assert (result.ok, result.pending) == (False, True)
+        assert "network: " in result.message and "backup: " in result.message
+        assert copied(places["backup_dir"], session) == everything(session)
+
+    def test_damage_on_the_way_is_seen_and_mended(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source, target = tmp_path / "a", tmp_path / "b"
+        source.write_bytes(b"x" * 3_000_000)
+        bad = [True, True]
+        real = copying.digest_of
+
+        def damaging(path: Path, algorithm: str) -> str:
+            if bad and bad.pop():
+                with path.open("r+b") as stream:
+                    stream.seek(1_500_000)
+                    stream.write(b"y")
+            return real(path, algorithm)
+
+        monkeypatch.setattr(copying, "digest_of", damaging)
+        assert copy_verified(source, target, "sha256") == digest_of(source, "sha256")
+        assert target.read_bytes() == source.read_bytes()
+        bad[:] = [True] * 10
+        target.unlink()
+        with pytest.raises(TransferError) as caught:
+            copy_verified(source, target, "sha256", retries=1)
+        assert (caught.value.code, "2 times" in caught.value.message) == ("copy-damaged", True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+    def test_a_file_that_grows_is_no_copy(self, tmp_path: Path) -> None:
+        source, target = tmp_path / "a", tmp_path / "b"
+        source.write_bytes(b"x" * 3_000_000)
+        real = os.fstat
+        looked: list[int] = []
+
+        def growing(fd: int) -> os.stat_result:
+            if not looked:
+                with source.open("ab") as stream:
+                    stream.write(b"y")
+                looked.append(fd)
+                result = real(fd)
+                with source.open("ab") as stream:
+                    stream.write(b"z")
+                return result
+            return real(fd)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(copying.os, "fstat", growing)
+            with pytest.raises(TransferError) as caught:
+                copy_verified(source, target, "sha256")
+        assert caught.value.code == "copy-source-changed"
+        assert not target.exists()
+
+    def test_times_are_kept_and_a_link_at_the_target_is_not_followed(self, tmp_path: Path) -> None:
+        source, target, precious = tmp_path / "a", tmp_path / "b", tmp_path / "precious"
+        source.write_bytes(b"new")
+        os.utime(source, (1e9, 1e9))
+        precious.write_bytes(b"old")
+        if sys.platform != "win32":
+            target.symlink_to(precious)
+        digest = copy_verified(source, target, "sha256")
+        assert digest == hashlib.sha256(b"new").hexdigest()
+        assert target.stat().st_mtime == 1e9
+        assert (target.read_bytes(), precious.read_bytes()) == (b"new", b"old")

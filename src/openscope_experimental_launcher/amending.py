@@ -21,7 +21,7 @@ from .session.folder import SessionFolder
 from .session.journal import Event, Journal, ManifestSealed, StepFinished
 from .session.manifest import listed_files, read_manifest, seal
 from .session.record import SessionRecord, read_record
-from .steps import get_step, step_names
+from .steps import get_step, is_installed
 from .steps.kept import Kept, kept_session
 from .steps.phase import complete_archives
 from .steps.pipeline import PlannedStep, ad_hoc_step, plan_steps
@@ -131,14 +131,14 @@ def _named(name: str, kept: Kept) -> list[PlannedStep]:
     phases: tuple[Literal["before", "after"], ...] = ("before", "after")
     planned = [step for phase in phases for step in plan_steps(phase, kept.parameters)]
     found = [step for step in planned if name in (step.name, PurePosixPath(step.name).name)]
-    if found or name in step_names():
+    if found or is_installed(name):
         return found or [ad_hoc_step(name, kept.parameters)]
     get_step(name)  # says what is not there
     raise StepError(f"There is no step {printable(name)}.", code="step-unknown")
 
 
 def _needs_person(step: PlannedStep) -> bool:
-    return step.kind == "step" and step.name in step_names() and get_step(step.name).interactive
+    return step.kind == "step" and is_installed(step.name) and get_step(step.name).interactive
 
 
 def _amend(

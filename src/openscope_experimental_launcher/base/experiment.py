@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
-from ..engines import FolderSource, Launch, Source, get_engine
+from ..engines import Engine, FolderSource, Launch, Source, get_engine
 from ..errors import (
     EngineError,
     Failure,
@@ -36,7 +36,7 @@ from ..parameters.prompts import complete, is_interactive
 from ..parameters.rigfile import NO_RIG_FILE, find_rig_file
 from ..plan import DEFAULT_OUTPUT_DIR, Plan, make_plan
 from ..preflight import check_paths, check_plan
-from ..repository import DEFAULT_REPO_PATH, GitSource
+from ..repository import DEFAULT_REPO_PATH, GitSource, Resolved
 from ..session.folder import SessionFolder, claim
 from ..session.journal import (
     AcquisitionJudged,
@@ -454,17 +454,23 @@ class BaseExperiment:
             LauncherError: in plain words, what stands in the way of a plan.
         """
         loaded = self._require_loaded()
-        engine = get_engine(loaded.parameters.launcher)
+        engine = self._engine(loaded.parameters.launcher)
         resolve = getattr(self.git_manager, "resolve", None)
         code = resolve(self._repository_parameters()) if resolve else None
         return make_plan(
             loaded,
             engine=engine,
-            source=GitSource(code) if code is not None else self._folder_source(),
+            source=self._source(code) if code is not None else self._folder_source(),
             code=code,
             rehearsal=self.options.rehearse,
             sync=self.options.sync or not self.options.rehearse,
         )
+
+    def _engine(self, name: str) -> Engine:
+        return get_engine(name)
+
+    def _source(self, code: Resolved) -> Source:
+        return GitSource(code)
 
     def _repository_parameters(self) -> dict[str, Any]:
         """The validated values of the keys that name the repository, placeholders filled."""

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.arguments import add_plan_options, options_from
-from ..errors import Finding
+from ..errors import Finding, LauncherError
 
 ASKED = "asked at the start"
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..base.experiment import BaseExperiment
+    from ..base.options import RunOptions
+    from ..plan import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_plan_options(parser)
 
 
-def loaded(args: argparse.Namespace) -> tuple[BaseExperiment, list[Finding]]:
-    """An experiment with its parameters, and a finding for each that a run would ask for."""
+def loaded(
+    args: argparse.Namespace, make: Callable[[RunOptions], BaseExperiment] | None = None
+) -> tuple[BaseExperiment, list[Finding]]:
+    """An experiment with its parameters, and a finding for each that a run would ask for.
+
+    Args:
+        args: the parsed command line.
+        make: makes the experiment, when it is to be another than the usual one.
+    """
     from ..base.experiment import BaseExperiment
     from ..base.terminal import tell
     from ..parameters.layers import PROMPT
@@ -33,7 +44,7 @@ def loaded(args: argparse.Namespace) -> tuple[BaseExperiment, list[Finding]]:
         interactive=False,
         tell=tell if sys.stdout.isatty() else None,
     )
-    experiment = BaseExperiment(options)
+    experiment = (make or BaseExperiment)(options)
     experiment.load_parameters(Path(args.param_file))
     asked = [
         Finding("ok", "asked-at-start", f"{key} is asked for at the start.", where=key)
@@ -41,6 +52,19 @@ def loaded(args: argparse.Namespace) -> tuple[BaseExperiment, list[Finding]]:
         if origin == PROMPT
     ]
     return experiment, asked
+
+
+def looked_at(
+    experiment: BaseExperiment, *, allow_dirty: bool
+) -> tuple[Plan | None, list[Finding]]:
+    """The plan of a loaded experiment, when there can be one, and the findings on it."""
+    from ..preflight import check_plan
+
+    try:
+        plan = experiment.make_plan()
+    except LauncherError as error:
+        return None, list(error.findings)
+    return plan, check_plan(plan, allow_dirty=allow_dirty)
 
 
 def shown(plan: dict[str, Any], asked: list[Finding], words: str | None) -> dict[str, Any]:

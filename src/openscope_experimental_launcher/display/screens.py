@@ -183,6 +183,56 @@ def _problem_lines(findings: Iterable[Finding], stream: TextIO | None) -> Iterat
                 yield [(" " * len(sign) + start, "dim"), (text, "")]
 
 
+def show_files(
+    rows: Sequence[tuple[str, Sequence[Finding]]], *, stream: TextIO | None = None
+) -> None:
+    """Many checked files in one table: each with the problems found in it, and a line that sums
+    them up.
+
+    Args:
+        rows: each file's name and the findings on it.
+        stream: where to print; standard output when not given.
+    """
+    stream = stream or sys.stdout
+    print_lines([*_file_lines(rows, stream), _files_verdict(rows)], stream)
+
+
+def _file_lines(rows: Sequence[tuple[str, Sequence[Finding]]], stream: TextIO) -> Iterator[Line]:
+    signs = _signs(stream)
+    names = max((len(one_line(name)) for name, _ in rows), default=0)
+    width = _width(stream)
+    for name, findings in rows:
+        level = _worst(findings)
+        label = f"{signs[level]:<2} {one_line(name):<{names}}  "
+        problems = [finding for finding in findings if finding.level == level != "ok"]
+        words = [f"{one_line(f.message)}{_at(f)}" for f in problems] or ["in order"]
+        for number, text in enumerate(
+            line for w in words for line in _wrapped(w, width, len(label))
+        ):
+            start = label if number == 0 else " " * len(label)
+            yield [(start, _COLOURS[level] if number == 0 else ""), (text, "")]
+
+
+def _worst(findings: Sequence[Finding]) -> Level:
+    levels = {finding.level for finding in findings}
+    return "error" if "error" in levels else "warning" if "warning" in levels else "ok"
+
+
+def _at(finding: Finding) -> str:
+    return f"  ({one_line(finding.where)})" if finding.where else ""
+
+
+def _files_verdict(rows: Sequence[tuple[str, Sequence[Finding]]]) -> Line:
+    worst = [_worst(findings) for _, findings in rows]
+    refused = worst.count("error")
+    warned = worst.count("warning")
+    also = f", {warned} with warnings" if warned else ""
+    if refused:
+        return [(f"{count(len(rows), 'file')}: {refused} cannot run yet{also}.", "bold red")]
+    colour = "yellow" if warned else "green"
+    return [(f"{count(len(rows), 'file')}: all can run{also}.", colour)]
+
+
 def show_problems(findings: Sequence[Finding], *, stream: TextIO | None = None) -> None:
     """Findings without a verdict.
 

@@ -7,16 +7,14 @@ the guard carries it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from ..errors import EngineError, Finding, did_you_mean
+from ..plugins import find_plugin, plugin_names
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from ..parameters.model import Parameters
 
 ENTRY_POINT_GROUP = "openscope_experimental_launcher.engines"
@@ -164,19 +162,7 @@ class Engine(Protocol):
 
 def engine_names() -> list[str]:
     """Names of the engines that are installed."""
-    from importlib.metadata import entry_points
-
-    return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
-
-
-def _entry_points(name: str) -> Iterator[EntryPoint]:
-    """The engines of a name, the launcher's own first: only for others is every package read."""
-    from importlib.metadata import PackageNotFoundError, distribution, entry_points
-
-    with suppress(PackageNotFoundError):
-        own = distribution("openscope-experimental-launcher").entry_points
-        yield from own.select(group=ENTRY_POINT_GROUP, name=name)
-    yield from entry_points(group=ENTRY_POINT_GROUP, name=name)
+    return plugin_names(ENTRY_POINT_GROUP)
 
 
 def get_engine(name: str) -> Engine:
@@ -185,7 +171,8 @@ def get_engine(name: str) -> Engine:
     Raises:
         EngineError: none of this name is installed, or it cannot be loaded.
     """
-    for entry in _entry_points(name):
+    entry = find_plugin(ENTRY_POINT_GROUP, name)
+    if entry is not None:
         try:
             engine: Engine = entry.load()()
         except (ImportError, AttributeError, TypeError) as error:

@@ -43,6 +43,8 @@ class PythonEngine:
 
     def __init__(self) -> None:
         self._asked: dict[str, Any] | None = None
+        self._answers: dict[tuple[object, ...], dict[str, Any] | None] = {}
+        self._needed: dict[tuple[Source, Path], dict[str, Import]] = {}
 
     def prepare(
         self, parameters: Parameters, source: Source, session_folder: str, *, rehearsal: bool
@@ -96,12 +98,10 @@ class PythonEngine:
         self, parameters: Parameters, source: Source, script: Path
     ) -> list[Finding]:
         """What the experiment's own interpreter says about the script."""
-        from .imports import imports_of
-
-        needed = {found.name: found for found in imports_of(script, source)}
+        needed = self._imports(script, source)
         program = interpreter(parameters, source.root)
         try:
-            answer = self._asked = _ask(program, parameters, script, source, list(needed))
+            answer = self._asked = self._answer(program, parameters, script, source, list(needed))
         except CommandError as error:
             return [_not_asked(program, error.message)]
         if answer is None:
@@ -117,6 +117,30 @@ class PythonEngine:
                 "warning", "may import", program, [i for i in missing if not i.certain]
             ),
         ]
+
+    def _imports(self, script: Path, source: Source) -> dict[str, Import]:
+        """What a script imports, by name; the same script is read once."""
+        from .imports import imports_of
+
+        if (source, script) not in self._needed:
+            found = {each.name: each for each in imports_of(script, source)}
+            self._needed[source, script] = found
+        return self._needed[source, script]
+
+    def _answer(
+        self,
+        program: str,
+        parameters: Parameters,
+        script: Path,
+        source: Source,
+        names: list[str],
+    ) -> dict[str, Any] | None:
+        """What an interpreter says about a script; the same question is asked once."""
+        options = tuple(parameters.python_arguments)
+        question = (program, options, script, source.read(script), tuple(names))
+        if question not in self._answers:
+            self._answers[question] = _ask(program, parameters, script, source, names)
+        return self._answers[question]
 
     def environment(self, parameters: Parameters, source: Source) -> dict[str, Any]:
         """The interpreter of the experiment and its packages, as the check found them."""

@@ -8,7 +8,6 @@ end its interpreter without harm to the session.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -22,8 +21,11 @@ from typing import (
 )
 
 from ..errors import StepError, attempt, did_you_mean
+from ..plugins import find_plugin, plugin_names
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from pydantic import BaseModel
 
 ENTRY_POINT_GROUP = "openscope_experimental_launcher.steps"
@@ -115,7 +117,12 @@ class Step(Protocol):
 
 def step_names() -> list[str]:
     """Names of the steps that are installed."""
-    return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
+    return plugin_names(ENTRY_POINT_GROUP)
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is a step of this name."""
+    return find_plugin(ENTRY_POINT_GROUP, name) is not None
 
 
 def get_step(name: str) -> Step:
@@ -125,7 +132,8 @@ def get_step(name: str) -> Step:
         StepError: none of this name is installed (`step-unknown`), or the one that is cannot be
             used (`step-broken`).
     """
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
+    entry = find_plugin(ENTRY_POINT_GROUP, name)
+    if entry is not None:
         return _make(entry)
     if name in TO_COME:
         raise StepError(

@@ -15,7 +15,7 @@ from ..errors import Finding, ParameterError, StepError
 from ..parameters.model import SPELLINGS, Parameters
 from ..parameters.paths import drive_error, on_missing_drive
 from ..parameters.wording import shown
-from . import Phase, Step, get_step, step_names
+from . import Phase, Step, get_step, is_installed
 from .entries import Entry, OnFailure, located, read_entry, unknown_keys
 from .fields import path_fields, with_own_paths
 
@@ -129,7 +129,7 @@ def parameter_names(parameters: Parameters) -> frozenset[str]:
     names: set[str] = set()
     for phase in PIPELINES:
         for step in _entries(phase, parameters):
-            if isinstance(step, PlannedStep) and step.kind == "step" and step.name in step_names():
+            if isinstance(step, PlannedStep) and step.kind == "step" and is_installed(step.name):
                 names |= set(get_step(step.name).parameters_model.model_fields)
     return frozenset(names)
 
@@ -211,7 +211,7 @@ def _name_and_kind(module_path: str) -> tuple[str, Kind]:
     package, _, last = module_path.rpartition(".")
     if package in _OLDER_PACKAGES:
         return last, "step"
-    if package or (module_path not in step_names() and _can_be_found(module_path)):
+    if package or (not is_installed(module_path) and _can_be_found(module_path)):
         return module_path, "module"
     return module_path, "step"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from .values import Hint, hint_of
@@ -177,6 +177,7 @@ class Workflow:
         return tuple(dict.fromkeys(p.name for p in self.properties if p.duplicated))
 
 
+@lru_cache(maxsize=32)  # it is read to plan a session, to check it, and in a folder of files
 def read_workflow(data: bytes, name: str = "The workflow") -> Workflow:
     """Read a .bonsai file.
 

@@ -18,8 +18,11 @@ from openscope_experimental_launcher.parameters.model import (
     Parameters,
 )
 from openscope_experimental_launcher.session.journal import Event
+from openscope_experimental_launcher.steps import get_step, step_names
 
 _PAGE = (PROJECT / "docs" / "parameter-files.md").read_text(encoding="utf-8")
+_STEP_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \|(.*)\|$", re.MULTILINE)
+_NAME = re.compile(r"`(\w+)`")
 _ROW = re.compile(r"^\| `([^`]+)` \|(.*)\|$", re.MULTILINE)
 
 
@@ -67,3 +70,20 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_steps_has_every_step_and_every_parameter_with_its_default() -> None:
+    page = (PROJECT / "docs" / "steps.md").read_text(encoding="utf-8")
+    rows = {key: rest for keys, rest in _STEP_ROW.findall(page) for key in _NAME.findall(keys)}
+    own = [name for name in step_names() if _is_own(name)]
+    assert len(own) > 10
+    for name in own:
+        assert name in rows, name
+        for parameter, field in get_step(name).parameters_model.model_fields.items():
+            assert parameter in rows, f"{name}: {parameter}"
+            default = json.dumps(field.get_default(), ensure_ascii=False)
+            assert rows[parameter].endswith(f"`{default}` "), f"{name}: {parameter}"
+
+
+def _is_own(name: str) -> bool:
+    return type(get_step(name)).__module__.startswith("openscope_experimental_launcher.")

@@ -104,12 +104,13 @@ def test_a_step_for_the_sealed_session_belongs_after_it(lab: Any, tmp_path: Path
 @pytest.mark.parametrize(
     ("values", "code"),
     [
-        ({}, "step-parameter-invalid"),
-        ({"network_dir": "/n"}, "step-parameter-invalid"),
-        ({"network_dir": "n", "copy_to_backup": False}, "step-parameter-invalid"),
+        ({}, "archive-folder-missing"),
+        ({"network_dir": "/n"}, "archive-folder-missing"),
+        ({"network_dir": "n", "copy_to_backup": False}, "archive-folder-relative"),
+        ({"network_dir": 5, "copy_to_backup": False}, "step-parameter-invalid"),
         (
             {"network_dir": "/n", "copy_to_backup": False, "checksum_algo": "crc"},
-            "step-parameter-invalid",
+            "checksum-unknown",
         ),
     ],
 )

@@ -126,6 +126,7 @@ def _newest(entry: Mapping[str, Any]) -> _Form:
 
 
 _KEYS = tuple(Entry.model_fields)
+_GENERAL = ("parameter-invalid", "parameter-type")
 
 
 def located(
@@ -147,7 +148,8 @@ def located(
             where = places[key] + given[len(key) :]
         else:
             where = f"{prefix}.{given}" if prefix else given
-        yield finding._replace(where=where, code="step-parameter-invalid")
+        code = "step-parameter-invalid" if finding.code in _GENERAL else finding.code
+        yield finding._replace(where=where, code=code)
 
 
 def unknown_keys(

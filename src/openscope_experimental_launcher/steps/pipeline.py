@@ -290,16 +290,26 @@ def _check_script(step: PlannedStep, source: Source) -> list[Finding]:
 
 
 def _check_module(step: PlannedStep) -> list[Finding]:
-    """Whether a module's package is installed. Nothing of it is imported: that runs its code."""
+    try:
+        require_module(step)
+    except StepError as error:
+        return [_not_there(step, error)]
+    return []
+
+
+def require_module(step: PlannedStep) -> None:
+    """See that a module's package is installed.
+
+    Raises:
+        StepError: it is not (`step-unknown`).
+    """
     package = step.name.partition(".")[0]
-    if _can_be_found(package):
-        return []
-    error = StepError(
-        f"The package '{package}' of the step '{step.name}' is not installed.",
-        code="step-unknown",
-        fix="Install the package, or name the file with module_type script_module.",
-    )
-    return [_not_there(step, error)]
+    if not _can_be_found(package):
+        raise StepError(
+            f"The package '{package}' of the step '{step.name}' is not installed.",
+            code="step-unknown",
+            fix="Install the package, or name the file with module_type script_module.",
+        )
 
 
 def _not_there(step: PlannedStep, error: StepError) -> Finding:

@@ -33,7 +33,14 @@ from ..session.record import SessionRecord
 from ..supervision.job import new_job, start_inside
 from . import Phase, get_step
 from .left_running import registered
-from .pipeline import FILE_FUNCTIONS, PlannedStep, own_values, runs_sealed, session_values
+from .pipeline import (
+    FILE_FUNCTIONS,
+    PlannedStep,
+    own_values,
+    require_module,
+    runs_sealed,
+    session_values,
+)
 
 StepOutcome = Literal["ok", "failed", "timed out", "skipped", "pending"]
 Choice = Literal["retry", "go on", "abort"]
@@ -298,6 +305,8 @@ def _prepare(step: PlannedStep, session: StepSession) -> _Job:
         )
         interactive = installed.interactive
         run_after_failure &= bool(getattr(installed, "run_after_failure", True))
+    elif step.kind == "module":
+        require_module(step)
     elif step.kind == "script":
         if session.checkout is None:
             raise StepError(f"There is no repository that {step.name} could be in.")

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from conftest import git
-from openscope_experimental_launcher.reproduce.difference import changed, differences
-from openscope_experimental_launcher.reproduce.past import read_past
+from openscope_experimental_launcher.reproduce.difference import differences
+from openscope_experimental_launcher.session.comparing import changed
 from openscope_experimental_launcher.session.folder import SessionFolder
+from openscope_experimental_launcher.session.past import read_past
 from reproduce.conftest import TASK, change_record, record
 
 SECTIONS = ["code", "parameters", "environment", "outcome", "timing"]

@@ -20,7 +20,7 @@ from ..errors import EXIT_OK
 if TYPE_CHECKING:
     from ..display.stream import Line
     from ..reproduce.difference import Section
-    from ..reproduce.past import PastSession
+    from ..session.past import PastSession
 
 _LABEL = 26
 
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     from ..display.stream import print_lines
     from ..recovery import find_session
     from ..reproduce.difference import differences
-    from ..reproduce.past import read_past
+    from ..session.past import read_past
 
     one, other = (read_past(find_session(named)) for named in (args.one, args.other))
     sections = differences(one, other, patch=args.patch)

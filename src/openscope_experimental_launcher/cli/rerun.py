@@ -20,7 +20,7 @@ from ..base.arguments import add_plan_options, options_from
 from ..errors import LauncherError
 
 if TYPE_CHECKING:
-    from ..reproduce.past import PastSession
+    from ..session.past import PastSession
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +38,8 @@ def main(args: argparse.Namespace) -> int:
     from ..display.screens import show_problems
     from ..files import write_json
     from ..recovery import find_session
-    from ..reproduce.past import read_past
     from ..reproduce.rerun import parameters_again, what_differs, what_the_plan_changes
+    from ..session.past import read_past
     from .run import run_session
 
     options = options_from(args)

@@ -6,7 +6,6 @@ what comes after.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -15,15 +14,12 @@ from typing import Any, NamedTuple
 from ..display.words import clock, count, size
 from ..errors import RepositoryError
 from ..repository import Cache, Git, RepositoryUrl, default_cache_root
-from .past import PastSession
-
-ABSENT = "nothing"
-"""Stands for a value that one of the two does not have."""
+from ..session.comparing import ABSENT, changed, comparable
+from ..session.past import PastSession
 
 _FIRST_KEYS = ("script_parameters", "script_path", "command", "launcher")
 _PACKAGES_SHOWN = 12
 _COMMITS_SHOWN = 15
-_LONGEST_VALUE = 60
 
 
 class Row(NamedTuple):
@@ -69,41 +65,6 @@ def differences(one: PastSession, other: PastSession, *, patch: bool = False) ->
         _outcome(one, other),
         _timing(one, other),
     ]
-
-
-def changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The values that differ between two JSON objects, by their paths, as text.
-
-    >>> changed({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": []}})
-    {'a.c': ('2', '3'), 'a.d': ('nothing', '[]')}
-    """
-    before, after = dict(_flat(one, "")), dict(_flat(other, ""))
-    return {
-        path: (_text(before, path), _text(after, path))
-        for path in dict.fromkeys((*before, *after))
-        if path not in before or path not in after or not _same(before[path], after[path])
-    }
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one; true is not 1, and 1 not 1.0, since programs tell them apart."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
-def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _flat(item, f"{path}.{key}" if path else str(key))
-    elif path:
-        yield path, value
-
-
-def _text(values: Mapping[str, Any], path: str) -> str:
-    if path not in values:
-        return ABSENT
-    value = values[path]
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
 def packages_in_words(packages: Mapping[str, tuple[str, str]]) -> str:
@@ -218,7 +179,7 @@ def _lines(git: Git, *arguments: str) -> list[str]:
 
 
 def _parameters(one: PastSession, other: PastSession) -> Section:
-    before, after = _comparable(one), _comparable(other)
+    before, after = (comparable(past.processed, past.original_folder) for past in (one, other))
     rows = [Row(path, *values) for path, values in changed(before, after).items()]
 
     def telling(row: Row) -> int:
@@ -226,27 +187,6 @@ def _parameters(one: PastSession, other: PastSession) -> Section:
         return _FIRST_KEYS.index(top) if top in _FIRST_KEYS else len(_FIRST_KEYS)
 
     return Section("parameters", sorted(rows, key=telling), [])
-
-
-def _comparable(past: PastSession) -> Any:
-    """The parameters with the session's own folder and name as placeholders."""
-    names = {
-        str(past.original_folder): "{output_session_folder}",
-        past.name: "{session_uuid}",
-    }
-    return _replaced({k: v for k, v in past.processed.items() if k != "rehearsal"}, names)
-
-
-def _replaced(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        for name, placeholder in names.items():
-            value = value.replace(name, placeholder)
-        return value
-    if isinstance(value, Mapping):
-        return {key: _replaced(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replaced(item, names) for item in value]
-    return value
 
 
 def _environment(one: PastSession, other: PastSession) -> Section:

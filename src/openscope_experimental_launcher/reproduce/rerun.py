@@ -12,8 +12,9 @@ from ..metadata.machine import environment, platform_info
 from ..parameters.placeholders import bind
 from ..plan import DEFAULT_OUTPUT_DIR, Plan
 from ..repository import current_patch
-from .difference import changed, packages_in_words
-from .past import PastSession, as_object
+from ..session.comparing import changed
+from ..session.past import PastSession, as_object
+from .difference import packages_in_words
 
 _FOLDERS_BELOW_THE_START = (
     "output_root_folder",

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from ..errors import SessionError
 from ..repository.addresses import is_full_hash
-from ..session.folder import SessionFolder
-from ..session.journal import read_journal
-from ..session.record import SessionRecord, fold
+from .folder import SessionFolder
+from .journal import read_journal
+from .record import SessionRecord, fold
 
 _RECORDS = ("given_parameters", "processed_parameters", "environment", "repository")
 _RUNTIME = "runtime_information"

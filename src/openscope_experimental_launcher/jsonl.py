@@ -102,7 +102,7 @@ def parse_lines(data: bytes) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line.decode())  # faster than letting it guess the encoding
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):

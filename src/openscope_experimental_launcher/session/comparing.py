@@ -19,7 +19,7 @@ def changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple
     >>> changed({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": []}})
     {'a.c': ('2', '3'), 'a.d': ('nothing', '[]')}
     """
-    before, after = dict(_flat(one, "")), dict(_flat(other, ""))
+    before, after = dict(flattened(one)), dict(flattened(other))
     return {
         path: (_text(before, path), _text(after, path))
         for path in dict.fromkeys((*before, *after))
@@ -32,10 +32,11 @@ def _same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a JSON object at any depth, each with its path, as in `trial.reward`."""
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
-            yield from _flat(item, f"{path}.{key}" if path else str(key))
+            yield from flattened(item, f"{path}.{key}" if path else str(key))
     elif path:
         yield path, value
 

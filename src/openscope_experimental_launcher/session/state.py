@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..files import replace_file
 from ..locks import ProcessLock
 
 STATE_VARIABLE = "OPENSCOPE_STATE_DIRECTORY"
@@ -61,14 +62,41 @@ def short_hash(text: str) -> str:
 
 def remember_session(session_folder: Path) -> None:
     """Note that a session was opened, so that it is found again if it is never closed."""
-    note = _open_session(session_folder)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(str(session_folder), encoding="utf-8", errors="surrogateescape")
+    _write_note(_open_session(session_folder), session_folder)
 
 
 def forget_session(session_folder: Path) -> None:
-    """Note that a session was closed."""
-    _open_session(session_folder).unlink(missing_ok=True)
+    """Note that a session was closed, and is to be taken into the history."""
+    note, target = _open_session(session_folder), _to_be_indexed(session_folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        replace_file(note, target)  # one step, so that none is ever in neither list
+    except FileNotFoundError:
+        note_for_history(session_folder)
+
+
+def note_for_history(session_folder: Path) -> None:
+    """Note that the history is to look at a session, anew if it knows it."""
+    _write_note(_to_be_indexed(session_folder), session_folder)
+
+
+def noted_for_history() -> list[tuple[Path, Path]]:
+    """Notes of sessions that the history is to look at, each with the session folder."""
+    notes = sorted((state_folder() / "history" / "new").glob("*.txt"))
+    return [(note, named) for note in notes if (named := _named_by(note)) is not None]
+
+
+def remember_root(root: Path) -> None:
+    """Note a folder of sessions, from which the history can be made again."""
+    note = state_folder() / "history" / "roots" / f"{short_hash(str(root))}.txt"
+    if not note.exists():
+        _write_note(note, root)
+
+
+def known_roots() -> list[Path]:
+    """All folders of sessions that were noted."""
+    notes = sorted((state_folder() / "history" / "roots").glob("*.txt"))
+    return [named for note in notes if (named := _named_by(note)) is not None]
 
 
 def open_sessions() -> list[Path]:
@@ -83,8 +111,7 @@ def note_pending(session_folder: Path, pending: bool) -> None:
     if not pending:
         note.unlink(missing_ok=True)
         return
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(str(session_folder), encoding="utf-8", errors="surrogateescape")
+    _write_note(note, session_folder)
 
 
 def is_pending(session_folder: Path) -> bool:
@@ -103,8 +130,24 @@ def _pending_session(session_folder: Path) -> Path:
 
 def _named_in(kind: str) -> list[Path]:
     notes = sorted((state_folder() / kind).glob("*.txt"))
-    named = [Path(note.read_text("utf-8", "surrogateescape")) for note in notes]
+    named = filter(None, map(_named_by, notes))
     return [folder for folder in named if (folder / "journal.jsonl").is_file()]
+
+
+def _named_by(note: Path) -> Path | None:
+    try:
+        return Path(note.read_text("utf-8", "surrogateescape"))
+    except FileNotFoundError:  # another launcher has dealt with it
+        return None
+
+
+def _write_note(note: Path, named: Path) -> None:
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(str(named), encoding="utf-8", errors="surrogateescape")
+
+
+def _to_be_indexed(session_folder: Path) -> Path:
+    return state_folder() / "history" / "new" / f"{short_hash(str(session_folder))}.txt"
 
 
 def _open_session(session_folder: Path) -> Path:

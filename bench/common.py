@@ -19,6 +19,14 @@ OPENSCOPE = [sys.executable, "-m", "openscope_experimental_launcher"]
 _GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
 
 
+def git(folder: Path, *arguments: str) -> str:
+    """Run git; returns what it says."""
+    done = subprocess.run(
+        [*_GIT, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
 @contextmanager
 def experiment(command: list[str], **values: object) -> Iterator[Path]:
     """A parameter file of a command whose repository is present at its commit."""
@@ -32,10 +40,8 @@ def experiment(command: list[str], **values: object) -> Iterator[Path]:
         repository.mkdir()
         (repository / "README").write_text("bench")
         for arguments in (["init", "-q", "."], ["add", "."], ["commit", "-qm", "bench"]):
-            subprocess.run([*_GIT, *arguments], cwd=repository, check=True)
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True
-        ).stdout.strip()
+            git(repository, *arguments)
+        commit = git(repository, "rev-parse", "HEAD")
         parameters = {
             "launcher": "command",
             "command": command,

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fuzz.cases import PROPERTIES
+from bad_input.cases import PROPERTIES
 
 
 def main(cases: int = 10_000) -> bool:

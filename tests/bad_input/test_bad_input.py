@@ -7,7 +7,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fuzz.cases import PROPERTIES
+from bad_input.cases import PROPERTIES
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths and programs")
 

@@ -210,7 +210,7 @@ def in_terminal(file: Path, *options: str) -> pexpect.spawn[bytes]:
 def test_ctrl_c_on_a_terminal_reaches_the_child_as_one_sigterm(
     python_experiment: Experiment, workplace: Path, answer: str
 ) -> None:
-    file = python_experiment(COUNTS_SIGNALS.format(seconds=1.5), stop_grace_s=10)
+    file = python_experiment(COUNTS_SIGNALS.format(seconds=4), stop_grace_s=10)
     terminal = in_terminal(file)
     session = Running(workplace / "data", None)
     session.says("ready")

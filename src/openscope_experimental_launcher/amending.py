@@ -21,6 +21,7 @@ from .session.folder import SessionFolder
 from .session.journal import Event, Journal, ManifestSealed, StepFinished
 from .session.manifest import listed_files, read_manifest, seal
 from .session.record import SessionRecord, read_record
+from .session.state import note_for_history
 from .steps import get_step, is_installed
 from .steps.kept import Kept, kept_session
 from .steps.phase import complete_archives
@@ -263,3 +264,4 @@ def _close_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:
         ),
     )
     finish_closing(closing, record)
+    note_for_history(folder.path)

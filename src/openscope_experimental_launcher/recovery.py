@@ -98,10 +98,10 @@ def find_open(roots: Iterable[Path] = ()) -> list[OpenSession]:
 
 
 def find_session(named: str) -> SessionFolder:
-    """The session that a person means: a folder, or the name of an open session.
+    """The session that a person means: a folder, its name, or a part of it that no other has.
 
     Raises:
-        SessionError: there is none.
+        SessionError: there is none, or several.
     """
     path = Path(named).expanduser().absolute()
     if (path / "journal.jsonl").is_file():
@@ -109,7 +109,9 @@ def find_session(named: str) -> SessionFolder:
     for folder in open_sessions():
         if folder.name == named:
             return SessionFolder(folder)
-    return look_at(SessionFolder(path)).folder
+    from .session.index import locate
+
+    return locate(named)
 
 
 @contextmanager

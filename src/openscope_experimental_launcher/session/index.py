@@ -43,6 +43,7 @@ T = TypeVar("T")
 
 _BATCH = 200
 _BUSY_WAIT_S = 5.0
+_JOURNAL_END = 8192
 _SHOWN_WHEN_AMBIGUOUS = 5
 _COLUMNS = Summary._fields[:-1]
 _DAMAGED = frozenset(
@@ -78,7 +79,7 @@ class Query(NamedTuple):
 
     Attributes:
         subject, rig: exact names, upper and lower case alike.
-        outcome: one of `summary.OUTCOMES`.
+        outcome: how they ended; `summary.OPEN` for those that were not closed yet.
         since_s, until_s: seconds since 1970 between which sessions began.
         text: words that all occur in a session's records, each whole or its beginning.
         limit: how many sessions at most, the newest; None for all.
@@ -184,7 +185,7 @@ class History:
         new = [folder for _, folder in noted]
         new += [folder for folder in here if str(folder) not in known]
         running = set(map(str, here))
-        new += [Path(f) for f, size in known.items() if f not in running and _journal(f) != size]
+        new += [Path(f) for f, size in known.items() if _went_on(f, size, running=f in running)]
         if not new:
             return
         try:
@@ -436,11 +437,17 @@ def _looked_after(rows: Iterable[tuple[Any, ...]]) -> list[Summary]:
     return found
 
 
-def _journal(folder: str) -> int | None:
+def _went_on(folder: str, size: int, *, running: bool) -> bool:
+    """Whether an open session was closed, or went on where this machine does not see it run."""
     try:
-        return SessionFolder(Path(folder)).journal.stat().st_size
+        with SessionFolder(Path(folder)).journal.open("rb") as stream:
+            now = stream.seek(0, os.SEEK_END)
+            if not running:
+                return now != size
+            stream.seek(max(now - _JOURNAL_END, 0))
+            return b'"name":"session.closed"' in stream.read()
     except OSError:
-        return None
+        return False
 
 
 def _quoted(word: str) -> str:

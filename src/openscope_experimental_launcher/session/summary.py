@@ -17,8 +17,6 @@ from .record import SessionRecord, fold
 OPEN = "open"
 """Stands for the outcome of a session that was not closed yet."""
 
-OUTCOMES = ("completed", "failed", "aborted", "killed", "lost", OPEN)
-
 _A_SAMPLE = b'"name":"acquisition.sampled"'
 _LONGEST_VALUE = 200
 

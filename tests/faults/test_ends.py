@@ -249,6 +249,21 @@ def test_ctrl_c_twice_on_a_terminal_kills_at_once(
     assert session.closed()["outcome"] == "aborted"
 
 
+@linux_only
+@pytest.mark.parametrize("after_s", [0.0, 0.005, 0.02])
+def test_ctrl_c_while_it_is_being_started_is_a_stop_of_what_runs(
+    begin: Begin, own_state: Path, after_s: float
+) -> None:
+    session = begin(COUNTS_SIGNALS.format(seconds=60), stop_grace_s=0.5)
+    wait_for(lambda: next((own_state / "runs").glob("*/spec.json"), None))
+    time.sleep(after_s)
+    session.launcher.send_signal(signal.SIGINT)
+    assert session.closed()["outcome"] == "aborted"
+    assert session.event("acquisition.stop_requested")["reason"] == "Ctrl-C"
+    assert session.event("acquisition.ended")["stop"]["by"] == "operator"
+    assert processes_with(session.cookie()) == []
+
+
 # -- 6: the terminal closed ------------------------------------------------------------------------
 
 

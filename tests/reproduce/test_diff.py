@@ -153,7 +153,7 @@ def test_an_interrupted_session_is_compared_as_far_as_it_goes(
 def test_what_is_no_session_is_a_plain_error(openscope, workplace) -> None:
     done = openscope("diff", str(workplace), str(workplace))
     assert done.returncode == 1
-    assert "This is no session folder" in done.stderr
+    assert "it is no session folder" in done.stderr
 
 
 def test_values_that_change() -> None:

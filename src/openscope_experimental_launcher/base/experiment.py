@@ -93,6 +93,8 @@ __all__ = [
 
 _log = logging.getLogger("openscope")
 
+_HELD_AT_MOST = 2  # a third Ctrl-C breaks off a start that takes for ever
+
 
 class BaseExperiment:
     """Runs one experimental session from a parameter file.
@@ -182,6 +184,7 @@ class BaseExperiment:
         self._managed = False
         self._closing = False
         self._interrupts = 0
+        self._held_ends: list[str] | None = None
         self._asking_why = False
         self._display: Display | None = None
 
@@ -725,9 +728,7 @@ class BaseExperiment:
         launch, place, stdout, stderr = self._bound(plan)
         spec = self._guard_spec(plan, launch, place, stdout, stderr)
         variables = {**os.environ, **launch.environment}
-        self.bonsai_process = acquisition = Acquisition.start(
-            self._run_folder, spec, variables, self.hJob
-        )
+        acquisition = self._start_guarded(spec, variables)
         self.start_time = acquisition.started_at or datetime.now().astimezone()
         _log.info("The acquisition runs as process %d.", acquisition.pid)
         pump = RecordPump(acquisition, self._journal)
@@ -740,6 +741,21 @@ class BaseExperiment:
         finally:
             if acquisition.poll() is not None or acquisition.ended_within(0):
                 self._ended(plan, acquisition, pump, stdout, stderr)
+
+    def _start_guarded(self, spec: dict[str, Any], variables: dict[str, str]) -> Acquisition:
+        """Start it under its guard. An end that is asked for meanwhile is held until it runs:
+        else something would run that the records say was never started."""
+        self._held_ends = held = []
+        try:
+            acquisition = Acquisition.start(self._run_folder, spec, variables, self.hJob)
+            self.bonsai_process = acquisition
+        finally:
+            self._held_ends = None
+        if held:
+            acquisition.request_stop("operator", held[0])
+        if len(held) > 1:
+            acquisition.request_kill("operator", f"{held[1]}, asked again")
+        return acquisition
 
     def _acquire_nothing(self) -> None:
         self.start_time = self.stop_time = datetime.now().astimezone()
@@ -880,6 +896,9 @@ class BaseExperiment:
         if self._interrupts and reason != CTRL_C:
             return True
         self._interrupts += 1
+        if self._held_ends is not None and len(self._held_ends) < _HELD_AT_MOST:
+            self._held_ends.append(reason)
+            return True
         process = self.bonsai_process
         if process is not None and not process.ended_within(0):
             if self._interrupts == 1:

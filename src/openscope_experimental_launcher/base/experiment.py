@@ -745,7 +745,8 @@ class BaseExperiment:
     def _start_guarded(self, spec: dict[str, Any], variables: dict[str, str]) -> Acquisition:
         """Start it under its guard. An end that is asked for meanwhile is held until it runs:
         else something would run that the records say was never started."""
-        self._held_ends = held = []
+        held: list[str] = []
+        self._held_ends = held
         try:
             acquisition = Acquisition.start(self._run_folder, spec, variables, self.hJob)
             self.bonsai_process = acquisition

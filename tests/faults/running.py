@@ -15,6 +15,13 @@ from typing import Any
 import psutil
 
 OPENSCOPE = (sys.executable, "-m", "openscope_experimental_launcher")
+WAITS = """
+import pathlib, time
+print("ready", flush=True)
+while not pathlib.Path({flag!r}).exists(): time.sleep(0.02)
+print("finished", flush=True)
+"""
+"""An acquisition that goes on until a file is there."""
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 15) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.running import Running, is_gone, peak_mb, wait_for
+from faults.running import Running, is_gone, peak_mb, processes_with, wait_for
 
 Begin = Callable[..., Running]
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -80,12 +80,20 @@ def test_what_prints_now_and_then_does_not_hang(begin: Begin) -> None:
 # -- 18: forking without end -----------------------------------------------------------------------
 
 PIDS = Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")
+NOBODY = 61234
+"""A user without processes, whose number of them can be limited alone."""
 
 
-@pytest.fixture
-def few_processes() -> Iterator[Path]:
-    """A control group that holds at most 150 processes; without one, such a test would take the
-    machine down."""
+@pytest.fixture(params=["control group", "user"])
+def joins_few(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Python lines by which a process joins those of whom there are 150 at most; without such a
+    limit, a test of forking without end would take the machine down."""
+    if request.param == "user":
+        if os.geteuid() != 0:
+            pytest.skip("the processes of another user can be limited by root only")
+        limit = f"resource.setrlimit(resource.RLIMIT_NPROC, (150, 150)); os.setuid({NOBODY})"
+        yield f"import resource; os.setgid({NOBODY}); {limit}"
+        return
     root = next((path for path in PIDS if (path / "cgroup.procs").is_file()), None)
     group = (root or Path("/nowhere")) / f"openscope-test-{os.getpid()}"
     try:
@@ -93,14 +101,17 @@ def few_processes() -> Iterator[Path]:
         (group / "pids.max").write_text("150")
     except OSError as error:
         pytest.skip(f"no control group that limits processes can be made here: {error}")
-    yield group
-    wait_for(lambda: not (group / "cgroup.procs").read_text())
+    yield f"open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
+    members = group / "cgroup.procs"
+    for pid in members.read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    wait_for(lambda: not members.read_text())
     group.rmdir()
 
 
 FORKS = """
 import os, time
-with open({group!r} + "/cgroup.procs", "w") as group: group.write(str(os.getpid()))
+{joins_few}
 print("ready", flush=True)
 while True:
     try:
@@ -109,18 +120,13 @@ while True:
 """
 
 
-def test_forking_without_end_is_held_and_swept(begin: Begin, few_processes: Path) -> None:
-    members = few_processes / "cgroup.procs"
-    try:
-        script = FORKS.format(group=str(few_processes))
-        session = begin(script, max_duration_s=2, stop_grace_s=0.5)
-        wait_for(lambda: len(members.read_text().split()) > 100)
-        assert session.closed()["outcome"] == "killed"
-        assert session.event("acquisition.ended")["left_over"] == []
-        assert members.read_text() == ""
-    finally:
-        for pid in members.read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+def test_forking_without_end_is_held_and_swept(begin: Begin, joins_few: str) -> None:
+    script = FORKS.format(joins_few=joins_few)
+    session = begin(script, max_duration_s=2.5, stop_grace_s=0.5)
+    assert session.closed()["outcome"] == "killed"
+    assert max(sample["processes"] for sample in session.events("acquisition.sampled")) > 100
+    assert session.event("acquisition.ended")["left_over"] == []
+    assert processes_with(session.cookie()) == []
 
 
 # -- 22: bytes that are no text --------------------------------------------------------------------

@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from faults.running import Running, wait_for
+from faults.running import WAITS, Running, wait_for
 from openscope_experimental_launcher.files import write_atomic
 from openscope_experimental_launcher.jsonl import LineLog, read_lines
 
@@ -52,8 +52,10 @@ def test_a_disk_that_fills_up_is_a_graceful_stop_with_its_records_intact(
     begin: Begin, small_disk: Disk
 ) -> None:
     disk = small_disk(60)
-    session = begin(FILLS.format(pause=0.05), OutputFolder=str(disk), disk_reserve_gb=0.025)
+    session = begin(FILLS.format(pause=0.08), OutputFolder=str(disk), disk_reserve_gb=0.02)
     closed = session.closed()
+    warned = session.event("acquisition.warned")
+    assert warned["about"] == "disk_reserve_gb" and "is stopped" in warned["message"]
     assert closed["outcome"] == "killed" and "left" in closed["reason"]
     assert session.event("acquisition.stop_requested")["limit"] == "disk_reserve_gb"
     assert "saved" in session.output()
@@ -62,6 +64,23 @@ def test_a_disk_that_fills_up_is_a_graceful_stop_with_its_records_intact(
     for name, entry in manifest["files"].items():
         content = (session.folder / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"], name
+
+
+PRINTS = """
+import time
+while True: print("x" * 300_000, flush=True); time.sleep(0.035)
+"""
+
+
+def test_a_flood_of_output_is_warned_of_and_stopped_by_the_disk(
+    begin: Begin, small_disk: Disk
+) -> None:
+    disk = small_disk(60)
+    session = begin(PRINTS, OutputFolder=str(disk), disk_reserve_gb=0.01)
+    assert session.closed(30)["outcome"] == "killed"
+    assert session.event("acquisition.stop_requested")["limit"] == "disk_reserve_gb"
+    warned = {event["about"]: event["message"] for event in session.events("acquisition.warned")}
+    assert "MB a minute" in warned["output"]
 
 
 FILLS_IT_WHOLLY = """
@@ -95,12 +114,6 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_no_record(
 
 
 # -- 25: deleted, read-only, gone ------------------------------------------------------------------
-
-WAITS = """
-import pathlib, time, os
-print("ready", flush=True)
-while not pathlib.Path({flag!r}).exists(): time.sleep(0.05)
-"""
 
 
 def test_a_deleted_session_folder_is_told_and_its_records_are_kept(
@@ -144,6 +157,59 @@ def test_a_disk_that_goes_away_is_told_and_the_session_recovered_when_it_is_back
         subprocess.run(["umount", "-l", str(elsewhere)], check=True)
     done = openscope("recover", str(session.folder))
     assert done.returncode == 0, done.stdout
+    assert session.closed()["outcome"] == "completed"
+
+
+@pytest.fixture
+def lock_folder() -> Iterator[Callable[[Path], None]]:
+    """Make a folder read-only, for root too."""
+    locked: list[Path] = []
+
+    def lock(folder: Path) -> None:
+        if os.geteuid() != 0:
+            folder.chmod(0o555)
+        elif subprocess.run(["chattr", "+i", str(folder)], capture_output=True).returncode != 0:
+            pytest.skip("no folder can be made read-only for root here")
+        locked.append(folder)
+
+    yield lock
+    for folder in locked:
+        unlock(folder)
+
+
+def unlock(folder: Path) -> None:
+    if os.geteuid() == 0:
+        subprocess.run(["chattr", "-i", str(folder)], check=True)
+    else:
+        folder.chmod(0o755)
+
+
+def test_an_output_folder_that_is_read_only_is_refused(
+    openscope: Openscope,
+    python_experiment: Experiment,
+    workplace: Path,
+    lock_folder: Callable[[Path], None],
+) -> None:
+    (workplace / "data").mkdir()
+    lock_folder(workplace / "data")
+    done = openscope("run", str(python_experiment("print('ran')")), "--yes")
+    assert done.returncode == 1 and "cannot be written" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and list((workplace / "data").iterdir()) == []
+
+
+def test_a_session_folder_that_becomes_read_only_is_told_and_closed_later(
+    begin: Begin, openscope: Openscope, lock_folder: Callable[[Path], None], tmp_path: Path
+) -> None:
+    flag = tmp_path / "go on"
+    session = begin(WAITS.format(flag=str(flag)))
+    session.says("ready")
+    lock_folder(session.folder)
+    flag.touch()
+    assert session.launcher.wait(15) == 1
+    said = (session.data.parent / "launcher.txt").read_text("utf-8")
+    assert "openscope recover" in said and "Traceback" not in said
+    unlock(session.folder)
+    assert openscope("recover", str(session.folder)).returncode == 0
     assert session.closed()["outcome"] == "completed"
 
 

@@ -14,7 +14,7 @@ import pexpect
 import psutil
 import pytest
 
-from faults.running import OPENSCOPE, Running, end_runs, is_gone, processes_with, wait_for
+from faults.running import OPENSCOPE, WAITS, Running, end_runs, is_gone, processes_with, wait_for
 
 Begin = Callable[..., Running]
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -26,12 +26,6 @@ def told(number, _): print("got", signal.Signals(number).name, flush=True)
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, told)
 print("ready", flush=True)
 for _ in range(int({seconds} * 20)): time.sleep(0.05)
-print("finished", flush=True)
-"""
-WAITS = """
-import pathlib, time
-print("ready", flush=True)
-while not pathlib.Path({flag!r}).exists(): time.sleep(0.02)
 print("finished", flush=True)
 """
 POLITE = """

@@ -155,6 +155,14 @@ def test_a_file_must_grow_as_fast_as_is_expected(mb_per_min: float, action: str 
     assert [v.action for v in found] == ([action] if action else [])
 
 
+@pytest.mark.parametrize(("mb_per_s", "warned"), [(0.9, False), (1.1, True)])
+def test_a_flood_of_output_is_warned_of(mb_per_s: float, warned: bool) -> None:
+    *history, last = [QUIET._replace(elapsed_s=s, output_mb=mb_per_s * s) for s in range(8)]
+    found = verdicts(Limits(), last, history)
+    assert [(v.limit, v.action) for v in found] == ([("output", "warn")] if warned else [])
+    assert verdicts(Limits(), last, history[4:]) == []  # a burst is none
+
+
 def test_limits_that_are_off_say_nothing() -> None:
     off = Limits(kill_threshold=None, disk_reserve_gb=None)
     worst = QUIET._replace(

@@ -285,6 +285,7 @@ class Guard:
             disk_free_mb=self._disk_free_mb,
             quiet_s=now - self._last_output,
             files=files,
+            output_mb=sum(output.size for output in self.outputs) / 1e6,
         )
 
     def _size_of(self, name: str) -> int | None:

@@ -20,6 +20,13 @@ _WARN_S = 0.3
 """A limit of time is warned about at least so many seconds before, more than lie between two
 samples."""
 
+_DISK_WARN = 2.0
+"""Times the reserve of free space at which is warned: a fast camera leaves little time."""
+
+_FLOOD_MB_PER_MIN = 60.0
+_FLOOD_S = 5.0
+"""So much output over so many seconds is warned of: nobody reads it, and it fills the disk."""
+
 _MB = 1e6
 
 
@@ -60,6 +67,7 @@ class Sample(NamedTuple):
         disk_free_mb: free space on the session's volume, MB; None when it could not be read.
         quiet_s: seconds since the last output or growth of a file.
         files: size in bytes of each expected file; None for one that is not there.
+        output_mb: how much it has printed so far, MB.
     """
 
     elapsed_s: float
@@ -70,6 +78,7 @@ class Sample(NamedTuple):
     disk_free_mb: float | None
     quiet_s: float
     files: Mapping[str, int | None]
+    output_mb: float = 0.0
 
 
 class Verdict(NamedTuple):
@@ -108,6 +117,7 @@ def judge(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Ver
         *_duration(limits, sample),
         *_hang(limits, sample),
         *_expected_files(limits, history, sample),
+        *_flood(history, sample),
     ]
 
 
@@ -151,7 +161,7 @@ def _disk(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Ver
             f"{limits.disk_reserve_gb:g} GB are kept free for its records."
         )
         return [Verdict("disk_reserve_gb", "stop", words)]
-    if sample.disk_free_mb < reserve_mb / WARN_AT:
+    if sample.disk_free_mb < _DISK_WARN * reserve_mb:
         words = (
             f"The session's disk has {sample.disk_free_mb / 1000:.2f} GB left; "
             f"at {limits.disk_reserve_gb:g} GB the acquisition is stopped."
@@ -211,6 +221,20 @@ def _hang(limits: Limits, sample: Sample) -> list[Verdict]:
         words += f"; at {limit:g} s the acquisition is stopped."
         return [Verdict("hang_timeout_s", "warn", words)]
     return [Verdict("hang_timeout_s", "stop" if acts else "warn", f"{words} (limit {limit:g} s).")]
+
+
+def _flood(history: Sequence[Sample], sample: Sample) -> list[Verdict]:
+    recent = next(
+        (o for o in reversed(history) if sample.elapsed_s - o.elapsed_s >= _FLOOD_S), None
+    )
+    if recent is None:
+        return []
+    printed_mb = sample.output_mb - recent.output_mb
+    rate = 60 * printed_mb / (sample.elapsed_s - recent.elapsed_s)
+    if rate < _FLOOD_MB_PER_MIN:
+        return []
+    words = f"The acquisition prints {rate:.0f} MB a minute, which is kept and fills the disk."
+    return [Verdict("output", "warn", words)]
 
 
 def _expected_files(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Verdict]:

@@ -87,7 +87,7 @@ class Plan(NamedTuple):
             "arguments": [show(text) for text in mask_arguments(list(self.launch.arguments))],
             "working_directory": show(self.launch.folder),
             "environment": {
-                name: show(mask_text(value)) for name, value in self.launch.environment.items()
+                name: show(value) for name, value in mask_values(self.launch.environment).items()
             },
             "script": show(str(self.launch.script)) if self.launch.script else None,
             "script_sha256": self.script_checksum or None,

@@ -802,7 +802,7 @@ class BaseExperiment:
                 "initial_memory_percent": self._percent_used,
             },
             watching={
-                "stop_grace_s": parameters.stop_grace_s,
+                "stop_grace_s": max(parameters.stop_grace_s, launch.ask.needs_s),
                 "terminate_grace_s": parameters.terminate_grace_s,
                 "on_launcher_lost": parameters.on_launcher_lost,
                 "unattended_minutes": parameters.unattended_minutes,

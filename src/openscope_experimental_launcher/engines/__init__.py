@@ -83,11 +83,13 @@ class Ask(NamedTuple):
             workflow watches for), `window` (WM_CLOSE to its windows, Windows only) or `none`.
         stop_file: the file, for `stop_file`.
         loses: what a stop will lose, in plain words; empty when nothing.
+        needs_s: seconds from asking to ending that must be granted, be the grace shorter.
     """
 
     how: Literal["signal", "stop_file", "window", "none"] = "signal"
     stop_file: str = ""
     loses: str = ""
+    needs_s: float = 0.0
 
 
 class Launch(NamedTuple):

@@ -327,6 +327,33 @@ class Parameters(BaseModel):
     python_arguments: _Arguments = Field(
         default=[], description="Arguments for the interpreter, before the script's name."
     )
+    matlab_entrypoint: _Text = Field(
+        default=None,
+        description="MATLAB function that is called, or its file in the repository.",
+    )
+    matlab_entrypoint_args: list[Any] = Field(
+        default=[], description="Arguments of the MATLAB function, behind the session folder."
+    )
+    matlab_entrypoint_kwargs: dict[str, Any] = Field(
+        default={}, description="Name and value arguments of the MATLAB function."
+    )
+    matlab_engine_name: _Text = Field(
+        default=None,
+        description="Name under which a running MATLAB shares its engine. Without it MATLAB is "
+        "started for the session.",
+    )
+    matlab_exe_path: _Path = Field(
+        default=None, description="MATLAB's program, where it is started for the session."
+    )
+    matlab_engine_connect_timeout_sec: float = Field(
+        default=30.0, gt=0, le=_LONGEST_S, description="Seconds to wait for the shared engine."
+    )
+    matlab_cancel_timeout_sec: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds in which MATLAB must cancel the function."
+    )
+    matlab_keep_engine_alive: bool = Field(
+        default=True, description="Whether the shared MATLAB stays after the session."
+    )
     command: _Arguments = Field(
         default=[], description="Program and arguments, for the launcher named command. No shell."
     )
@@ -496,13 +523,6 @@ PASSED_ON = types.MappingProxyType(
         "collect_mouse_runtime_data": "Whether the operator is asked for the animal's data.",
         "metadata_service_base_url": "Address of the metadata service.",
         "metadata_service_timeout": "Seconds to wait for the metadata service.",
-        "matlab_engine_name": "Name of the shared MATLAB engine.",
-        "matlab_entrypoint": "MATLAB function that is called.",
-        "matlab_entrypoint_args": "Arguments of the MATLAB function.",
-        "matlab_entrypoint_kwargs": "Name and value arguments of the MATLAB function.",
-        "matlab_engine_connect_timeout_sec": "Seconds to wait for the shared MATLAB engine.",
-        "matlab_cancel_timeout_sec": "Seconds to wait for MATLAB to cancel.",
-        "matlab_keep_engine_alive": "Whether the MATLAB engine stays after the session.",
     }
 )
 """Keys that are known and passed on as they are, to their meaning."""

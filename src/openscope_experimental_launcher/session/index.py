@@ -196,7 +196,10 @@ class History:
             remember_root(root)
         for note, folder in noted:
             if folder.parent.is_dir():  # else its disk is away, and it may come back
-                note.unlink(missing_ok=True)
+                with suppress(
+                    PermissionError
+                ):  # Windows: another reader has it open; it comes again
+                    note.unlink(missing_ok=True)
 
     def add_root(self, root: Path) -> int:
         """Take in a folder of sessions, which is remembered; returns how many it has.

@@ -17,6 +17,7 @@ from .errors import SessionError, StepError
 from .files import sha256_of
 from .parameters.wording import printable
 from .recovery import adopted
+from .report import make_report, report_unwritable
 from .session.folder import SessionFolder
 from .session.journal import Event, Journal, ManifestSealed, StepFinished
 from .session.manifest import listed_files, read_manifest, seal
@@ -108,7 +109,43 @@ def catch_up(folder: SessionFolder, *, person: Person) -> list[StepFinished]:
         return _amend(folder, journal, record, kept, steps, person) if steps else []
 
 
-def _closed_session(folder: SessionFolder) -> tuple[SessionRecord, Kept]:
+def write_report(folder: SessionFolder) -> Path:
+    """Write the report of a closed session into its folder, and seal that anew.
+
+    Args:
+        folder: the session folder.
+
+    Returns:
+        The report's file.
+
+    Raises:
+        SessionError: the session is not closed, another launcher works on it, or its folder or
+            manifest cannot be used.
+    """
+    try:
+        with adopted(folder) as journal:
+            record = _closed_record(folder)
+            before = _sizes(folder)
+            read_manifest(folder)  # without one nothing can be sealed
+            file = make_report(folder.path)
+            if _seal_anew(folder, journal, before):
+                kept = kept_session(folder, record)
+                if kept is not None:
+                    _archive_again(folder, journal, kept)
+                _close_again(folder, journal, kept)
+            return file
+    except OSError as error:
+        if isinstance(error, SessionError):
+            raise
+        raise report_unwritable(error, folder.path) from error
+
+
+def _archive_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:
+    session = _step_session(folder, kept, read_record(folder.journal))
+    _run(_archivers([], kept, changed=True), session, journal, Person(), sealed=True)
+
+
+def _closed_record(folder: SessionFolder) -> SessionRecord:
     record = read_record(folder.journal)
     if record.closed is None:
         raise SessionError(
@@ -117,6 +154,11 @@ def _closed_session(folder: SessionFolder) -> tuple[SessionRecord, Kept]:
             where=str(folder.path),
             fix=f"Close it first: openscope recover {folder.path}",
         )
+    return record
+
+
+def _closed_session(folder: SessionFolder) -> tuple[SessionRecord, Kept]:
+    record = _closed_record(folder)
     kept = kept_session(folder, record)
     if kept is None:
         raise SessionError(
@@ -151,14 +193,7 @@ def _amend(
     person: Person,
 ) -> list[StepFinished]:
     _check_code(steps, record, kept)
-    session = StepSession(
-        folder,
-        kept.parameters,
-        kept.root,
-        interpreter(kept.parameters, kept.root),
-        kept.rehearsal,
-        outcome=record.outcome or "lost",
-    )
+    session = _step_session(folder, kept, record)
     before = _sizes(folder)
     events = _Events()
     try:
@@ -170,6 +205,17 @@ def _amend(
     ended += _run(_archivers(steps, kept, changed), session, journal, person, sealed=True)
     _close_again(folder, journal, kept)
     return ended
+
+
+def _step_session(folder: SessionFolder, kept: Kept, record: SessionRecord) -> StepSession:
+    return StepSession(
+        folder,
+        kept.parameters,
+        kept.root,
+        interpreter(kept.parameters, kept.root),
+        kept.rehearsal,
+        outcome=record.outcome or "lost",
+    )
 
 
 def _run(
@@ -250,18 +296,15 @@ def _seal_anew(folder: SessionFolder, journal: Journal, before: _ByName) -> bool
     return True
 
 
-def _close_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:
+def _close_again(folder: SessionFolder, journal: Journal, kept: Kept | None) -> None:
     """Record what is left to be done now; the last event of a journal stays `session.closed`."""
     record = read_record(folder.journal)
     by = (record.closed or {}).get("closed_by")
-    closing = Closing(
-        folder,
-        journal,
-        "recovery" if by == "recovery" else "launcher",
-        archive=lambda _: None,
-        copied=lambda closed: complete_archives(
+    closing = Closing(folder, journal, "recovery" if by == "recovery" else "launcher")
+    if kept is not None:
+        closing.archive = lambda _: None
+        closing.copied = lambda closed: complete_archives(
             kept.parameters, folder, closed, rehearsal=kept.rehearsal
-        ),
-    )
+        )
     finish_closing(closing, record)
     note_for_history(folder.path)

@@ -26,6 +26,14 @@ _CHUNK = 65536
 _LONGEST_LINE = 65536
 _LOOK_S = 0.1
 _LEFT_OPEN_S = 1.0
+_NICE = 10
+_DETACHED = 0
+if sys.platform == "win32":
+    _DETACHED = (
+        subprocess.DETACHED_PROCESS
+        | subprocess.CREATE_NEW_PROCESS_GROUP
+        | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+    )
 
 _log = logging.getLogger(__name__)
 
@@ -279,3 +287,28 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)
+
+
+def start_detached(arguments: Sequence[str], log: Path) -> None:
+    """Start a program that outlives this one, has no terminal and leaves the processor to others.
+
+    Args:
+        arguments: the command line.
+        log: gets its output, behind what is there; the program works in that folder.
+
+    Raises:
+        OSError: it cannot be started, or the log cannot be written.
+    """
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            arguments,
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            creationflags=_DETACHED,
+        )
+    if sys.platform != "win32":
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+    process.returncode = 0  # it is not waited for, and that is no mistake

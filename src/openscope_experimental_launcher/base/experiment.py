@@ -213,6 +213,8 @@ class BaseExperiment:
                 self._managed = False
                 self.cleanup()
         self.outcome = self._conclude(failure, interrupted)
+        if self._closing and self._plan and self._plan.parameters.session_report:
+            self._begin_afterwards()
         return self.outcome.exit_code == 0
 
     def _carry_out(self, param_file: str | os.PathLike[str] | None) -> None:
@@ -968,6 +970,11 @@ class BaseExperiment:
             raise self._left_open(self._folder, error) from error
         discard_runs(self._folder)
         forget_session(self._folder.path)
+
+    def _begin_afterwards(self) -> None:
+        from ..afterwards import begin_afterwards
+
+        begin_afterwards(self._require_folder().path)
 
     def _left_open(self, folder: SessionFolder, error: OSError) -> SessionError:
         kept = self._journal.fallback if self._journal.failure else runs_folder()

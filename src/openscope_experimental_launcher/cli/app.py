@@ -31,6 +31,8 @@ VERBS = (
     "sessions",
     "show",
     "last",
+    "report",
+    "bundle",
     "attach",
     "stop",
     "recover",

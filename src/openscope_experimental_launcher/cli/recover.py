@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
+    from ..afterwards import begin_afterwards
     from ..recovery import find_open, recover
 
     found = find_open([Path(args.root)] if args.root else [])
@@ -47,5 +48,6 @@ def main(args: argparse.Namespace) -> int:
             failed = True
             say(error.render() + "\n")
             continue
+        begin_afterwards(session.folder.path)
         say(f"  Closed: {record.outcome}. {record.reason}\n")
     return EXIT_FAILED if failed else EXIT_OK

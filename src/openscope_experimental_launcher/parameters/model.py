@@ -421,6 +421,9 @@ class Parameters(BaseModel):
     resource_log_interval: float = Field(
         default=1.0, ge=0.1, le=3600, description="Seconds between samples of memory and CPU."
     )
+    session_report: bool = Field(
+        default=True, description="Whether the session's report is made when it is closed."
+    )
     centralized_log_directory: _Path = Field(
         default=None, description="Folder that gets a copy of the log."
     )

@@ -349,6 +349,7 @@ _NUMBERS = frozenset(
         "peak_memory_mb",
         "processes",
         "size_bytes",
+        "system_percent",
     }
 )
 """Keys whose values are numbers, or null, in whatever event they are."""

@@ -105,6 +105,19 @@ def read_past(folder: SessionFolder) -> PastSession:
             where=str(folder.path),
             fix="Give the folder of a session.",
         )
+    return past_session(folder, events, fold(events))
+
+
+def past_session(
+    folder: SessionFolder, events: list[dict[str, Any]], record: SessionRecord
+) -> PastSession:
+    """The records of a session whose journal was read already.
+
+    Args:
+        folder: the session folder.
+        events: its journal.
+        record: its journal, folded.
+    """
     unreadable: list[str] = []
     given, processed, environment, repository, runtime = (
         _read(folder.metadata / f"{name}.json", unreadable) for name in (*_RECORDS, _RUNTIME)
@@ -112,7 +125,7 @@ def read_past(folder: SessionFolder) -> PastSession:
     return PastSession(
         folder,
         events=events,
-        record=fold(events),
+        record=record,
         given=given,
         processed=processed,
         runtime=runtime,

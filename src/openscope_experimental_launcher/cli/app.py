@@ -31,6 +31,7 @@ VERBS = (
     "sessions",
     "show",
     "last",
+    "verify",
     "report",
     "bundle",
     "attach",

@@ -51,6 +51,7 @@ def main(args: argparse.Namespace) -> int:
     if sessions:
         show_session_contents(SessionFolder(sessions[-1].parent))
         command = "uv run openscope" if "UV" in os.environ else "openscope"
+        sys.stdout.write("  report    report.html is being made\n")
         sys.stdout.write(f"\nEdit {params.name}, then: {command} run {_quoted(params)}\n")
     return code
 

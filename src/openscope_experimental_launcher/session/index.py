@@ -196,9 +196,8 @@ class History:
             remember_root(root)
         for note, folder in noted:
             if folder.parent.is_dir():  # else its disk is away, and it may come back
-                with suppress(
-                    PermissionError
-                ):  # Windows: another reader has it open; it comes again
+                # Windows: while another process reads it, it stays, and is taken in again.
+                with suppress(PermissionError):
                     note.unlink(missing_ok=True)
 
     def add_root(self, root: Path) -> int:

@@ -130,7 +130,13 @@ class Crash:
         stopped = {"max_duration_s": 1.0} if self.chance.random() < 0.5 else {}
         if self.moment.endswith(("warned", "stop_requested")):
             stopped = {"max_duration_s": 1.0}
-        launcher = start_session(self.file, self.subject, on_launcher_lost=self.policy, **stopped)
+        launcher = start_session(
+            self.file,
+            self.subject,
+            on_launcher_lost=self.policy,
+            session_report=False,  # it would close the session once more
+            **stopped,
+        )
         self._await_moment(launcher)
         processes = processes_of(launcher.pid)
         for name in VICTIMS[self.victim]:

@@ -6,6 +6,7 @@ touched keeps the checksum that it was sealed with, so that damage is still foun
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
@@ -14,10 +15,10 @@ from typing import Any, Literal, NamedTuple
 from .closing import Closing, finish_closing
 from .engines.python import interpreter
 from .errors import SessionError, StepError
-from .files import sha256_of
+from .files import sha256_of, write_atomic
 from .parameters.wording import printable
 from .recovery import adopted
-from .report import make_report, report_unwritable
+from .report import REPORT_NAME, make_report, report_unwritable
 from .session.folder import SessionFolder
 from .session.journal import Event, Journal, ManifestSealed, StepFinished
 from .session.manifest import listed_files, read_manifest, seal
@@ -123,11 +124,16 @@ def write_report(folder: SessionFolder) -> Path:
             manifest cannot be used.
     """
     try:
+        _closed_record(folder)
+        with tempfile.TemporaryDirectory() as place:
+            # Made before the session is held: whoever wants to work on it need not wait.
+            html = make_report(folder.path, Path(place) / REPORT_NAME).read_bytes()
         with adopted(folder) as journal:
             record = _closed_record(folder)
             before = _sizes(folder)
             read_manifest(folder)  # without one nothing can be sealed
-            file = make_report(folder.path)
+            file = folder.path / REPORT_NAME
+            write_atomic(file, html)
             if _seal_anew(folder, journal, before):
                 kept = kept_session(folder, record)
                 if kept is not None:

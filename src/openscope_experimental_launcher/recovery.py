@@ -8,6 +8,7 @@ closes it through the same code as a run does; it can be killed and repeated at 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ from .supervision.supervisor import (
 )
 
 State = Literal["closed", "running", "unattended", "interrupted"]
+
+_BUSY_S = 2.0
+_BUSY_LOOK_S = 0.05
 
 
 class OpenSession(NamedTuple):
@@ -118,11 +122,17 @@ def find_session(named: str) -> SessionFolder:
 def adopted(folder: SessionFolder) -> Iterator[Journal]:
     """Become the launcher of a session that has lost its own: hold its lock and write its journal.
 
+    What holds it for a moment, such as a report that is sealed, is waited for.
+
     Raises:
         SessionError: another launcher holds it.
     """
     lock = session_lock(folder.path)
-    if not lock.acquire(holder={"pid": os.getpid()}):
+    deadline = time.monotonic() + _BUSY_S
+    while not lock.acquire(holder={"pid": os.getpid()}):
+        if time.monotonic() < deadline:
+            time.sleep(_BUSY_LOOK_S)
+            continue
         raise SessionError(
             "This session has a launcher, which is still at work.",
             code="session-busy",

@@ -54,10 +54,12 @@ def test_records_and_logs_are_packed_and_neither_data_nor_secrets(
     assert "The bundle cannot be written" in refused.stderr
 
 
-def test_the_end_of_a_long_log_is_packed(openscope: Run, past: Callable[..., Any]) -> None:
+def test_the_end_of_a_long_log_is_packed(
+    openscope: Run, past: Callable[..., Any], tmp_path: Path
+) -> None:
     folder = past().started().sampled(3).recorded().written()
     (folder / "logs" / "stdout.log").write_text("an early line\n" * 500_000 + "the last line\n")
-    done = openscope("bundle", str(folder), "--output", "größe.zip")
+    done = openscope("bundle", str(folder), "--output", "größe.zip", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(done.stdout.splitlines()[0]) as archive:
         text = archive.read(f"{folder.name}/logs/stdout.log").decode()

@@ -29,7 +29,14 @@ def bare(write_parameters: Any, workplace: Path) -> Callable[..., Path]:
     def write(**values: Any) -> Path:
         given = {"launcher": "base", "subject_id": "614173", "user_id": "ada"}
         return Path(
-            write_parameters(**{**given, "OutputFolder": str(workplace / "data"), **values})
+            write_parameters(
+                **{
+                    **given,
+                    "session_report": False,
+                    "OutputFolder": str(workplace / "data"),
+                    **values,
+                }
+            )
         )
 
     return write

@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
     """Carry it out."""
     from ..afterwards import begin_afterwards
     from ..recovery import find_open, recover
+    from ..session.past import read_past
 
     found = find_open([Path(args.root)] if args.root else [])
     if args.root:
@@ -48,6 +49,7 @@ def main(args: argparse.Namespace) -> int:
             failed = True
             say(error.render() + "\n")
             continue
-        begin_afterwards(session.folder.path)
+        if read_past(session.folder).processed.get("session_report") is not False:
+            begin_afterwards(session.folder.path)
         say(f"  Closed: {record.outcome}. {record.reason}\n")
     return EXIT_FAILED if failed else EXIT_OK

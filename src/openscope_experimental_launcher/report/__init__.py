@@ -14,6 +14,8 @@ from .page import page_of
 from .reading import read_story
 from .sections import REPORT_NAME
 
+__all__ = ["REPORT_NAME", "make_report", "report_unwritable"]
+
 
 def make_report(session_folder: Path, file: Path | None = None) -> Path:
     """Write the report of a session, whatever state it is in.

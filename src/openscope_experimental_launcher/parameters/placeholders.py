@@ -22,7 +22,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from ..errors import Finding, Level, did_you_mean
-from .model import ASKED_FOR, PATH_FIELDS, Parameters, canonical
+from .model import ASKED_FOR, FIELDS, PATH_FIELDS, canonical
 from .paths import on_missing_drive, rehearsal_path, with_own_separators
 from .wording import join_path, shown
 
@@ -259,7 +259,7 @@ class _Expander:
         value = self.value_of(key)
         if isinstance(value, bool):
             return "true" if value else "false"
-        if value is not None and not (value == "" and key in Parameters.model_fields):
+        if value is not None and not (value == "" and key in FIELDS):
             return str(value)
         if key == "output_root_folder":
             return SLOT_ROOT

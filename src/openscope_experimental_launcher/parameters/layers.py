@@ -11,9 +11,10 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ..errors import Finding, ParameterError, nearest
 from . import placeholders
@@ -179,13 +180,12 @@ def _rig_layer(rig: RigFile | None) -> Layer:
     return Layer(RIG_FILE, values, printable(str(rig.path)))
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class _Merged:
+class _Merged(msgspec.Struct, eq=False):
     """Layers put over one another, under the model's spellings."""
 
-    values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    sources: dict[str, str] = {}
 
     def source(self, key: str) -> str:
         """Where a person finds the value of `key`."""

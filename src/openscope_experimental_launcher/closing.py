@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +19,10 @@ from .session.journal import Journal, ManifestSealed, SessionClosed, StageEntere
 from .session.manifest import build_manifest, seal
 from .session.record import SessionRecord, read_record
 from .session.state import note_pending
+from .structs import msgspec
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class Closing:
+class Closing(msgspec.Struct, eq=False):
     """What is to be closed, and by whom.
 
     Attributes:
@@ -42,9 +41,9 @@ class Closing:
     folder: SessionFolder
     journal: Journal
     closed_by: Literal["launcher", "recovery"]
-    finish_files: Callable[[SessionRecord], list[Finding]] = field(default=lambda _: [])
+    finish_files: Callable[[SessionRecord], list[Finding]] = lambda _: []
     archive: Callable[[SessionRecord], object] | None = None
-    copied: Callable[[SessionRecord], object] = field(default=lambda _: None)
+    copied: Callable[[SessionRecord], object] = lambda _: None
     on_bytes: Callable[[int], None] | None = None
 
 

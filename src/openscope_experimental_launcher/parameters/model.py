@@ -9,9 +9,7 @@ import types
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, Self, get_origin
 
-import msgspec
-from msgspec import Meta
-
+from ..structs import Meta, msgspec
 from .fields import fields_of, read_record, says
 from .kinds import (
     LONGEST_S,
@@ -140,7 +138,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, says("Seconds to wait for the shared engine.")
     ] = 30.0
     matlab_cancel_timeout_sec: Annotated[
-        float, Meta(gt=0, le=3600), says("Seconds in which MATLAB must cancel the function.")
+        float,
+        Meta(gt=0, le=3600),
+        says("Seconds in which MATLAB must cancel the function."),
     ] = 10.0
     matlab_keep_engine_alive: Annotated[
         bool, says("Whether the shared MATLAB stays after the session.")
@@ -171,7 +171,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         Seconds | None, says("Seconds after which the acquisition is stopped.")
     ] = None
     disk_reserve_gb: Annotated[
-        float, Meta(ge=0), says("Gigabytes of free disk below which the acquisition is stopped.")
+        float,
+        Meta(ge=0),
+        says("Gigabytes of free disk below which the acquisition is stopped."),
     ] = 1.0
     hang_timeout_s: Annotated[
         Seconds | None,

@@ -20,9 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ..errors import Finding, Level, did_you_mean
+from ..structs import msgspec
 from .model import ASKED_FOR, FIELDS, PATH_FIELDS, canonical
 from .paths import on_missing_drive, rehearsal_path, with_own_separators
 from .wording import join_path, shown

@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RepositoryError
 from ..locks import ProcessLock
+from ..structs import msgspec
 from .addresses import RepositoryUrl
 from .git import Git, Limits, Progress, require_supported_git, ssh_environment
 
@@ -45,8 +45,7 @@ class RemoteRefs(NamedTuple):
     head_branch: str = ""
 
 
-@dataclass(repr=False, eq=False)
-class Cache:
+class Cache(msgspec.Struct, eq=False, dict=True):
     """A bare repository of the launcher's, one for each address.
 
     Args:
@@ -58,7 +57,7 @@ class Cache:
 
     url: RepositoryUrl
     root: Path
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     on_progress: Progress | None = None
 
     @property

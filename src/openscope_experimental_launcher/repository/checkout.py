@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Finding, RepositoryError
 from ..files import write_atomic, write_json
+from ..structs import msgspec
 from .addresses import RepositoryUrl
 from .cache import locked, plain_os_errors, publish, removed_on_error, sweep
 from .git import Git, Progress, ssh_environment
@@ -88,8 +88,7 @@ def prepare(
         return _Preparation(resolved, allow_dirty, on_progress).done()
 
 
-@dataclass(repr=False, eq=False)
-class _Preparation:
+class _Preparation(msgspec.Struct, eq=False):
     resolved: Resolved
     allow_dirty: bool
     on_progress: Progress | None

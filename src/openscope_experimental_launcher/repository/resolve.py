@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..errors import Finding, RepositoryError
+from ..structs import msgspec
 from .addresses import RepositoryUrl, is_full_hash, may_be_hash, validate_ref
 from .cache import Cache, plain_os_errors
 from .git import Git, Limits, Progress
@@ -122,8 +121,7 @@ def resolve(
         return _Resolution(address, ref, path, offline, cache, working, limits).resolved()
 
 
-@dataclass(repr=False, eq=False)
-class _Resolution:
+class _Resolution(msgspec.Struct, eq=False, dict=True):
     """One question, and the places where it can be answered."""
 
     url: RepositoryUrl
@@ -310,7 +308,9 @@ class _Resolution:
         return f"{what} {place}{asked}."
 
     def _unknown(self, names: list[str]) -> RepositoryError:
-        near = difflib.get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
+        from difflib import get_close_matches
+
+        near = get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
         known = near or sorted(names)[:_NEAR]
         hint = f" It has: {', '.join(known)}." if known else ""
         if near:

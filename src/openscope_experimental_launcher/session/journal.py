@@ -17,10 +17,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar
 
-import msgspec
-
 from ..errors import Finding
 from ..jsonl import LineLog, read_lines
+from ..structs import msgspec
 
 JOURNAL_VERSION = 1
 

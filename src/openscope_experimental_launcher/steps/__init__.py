@@ -7,7 +7,6 @@ end its interpreter without harm to the session.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -39,8 +38,7 @@ Phase = Literal["before", "after"]
 ModelT_co = TypeVar("ModelT_co", bound="BaseModel", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class StepContext(Generic[ModelT_co]):
+class StepContext(NamedTuple, Generic[ModelT_co]):
     """What a step is told.
 
     Attributes:

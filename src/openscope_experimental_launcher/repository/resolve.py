@@ -16,6 +16,7 @@ from .objects import Named, Tree, commits_beginning, list_tree, look_up
 from .working import WorkingTree, open_working_tree
 
 _NEAR = 5
+_NEAR_HASH = 0.8  # two hashes that have nothing to do with one another are at about 0.3
 _ABBREVIATION = 7  # digits to which git itself shortens hashes
 _UNREACHED = {
     "repository-unreachable",
@@ -80,8 +81,10 @@ class Resolved(NamedTuple):
         Args:
             allow_dirty: edits of tracked files are to run, and be saved with the session.
         """
-        local = self.working.check(allow_dirty=allow_dirty) if self.working else []
-        return [*self.notes, *local]
+        if self.working is None:
+            return [*self.notes]
+        move = [] if self.at_commit else self.working.check_move()
+        return [*self.notes, *move, *self.working.check(allow_dirty=allow_dirty)]
 
 
 def resolve(
@@ -291,7 +294,18 @@ class _Resolution:
                 where=self.url.public,
                 fix="Run once without --offline, with a network.",
             )
-        self.cache.fetch(commit)
+        try:
+            self.cache.fetch(commit)
+        except RepositoryError as error:
+            near = self._near_commits() if error.code == "repository-commit-missing" else []
+            if not near:
+                raise
+            raise RepositoryError(
+                f"{error.message} Near: {', '.join(near)}.",
+                code=error.code,
+                where=error.where,
+                fix=error.fix,
+            ) from error
         tree = list_tree(self.cache.git, commit)
         if tree is None:
             raise self._unknown([])
@@ -310,8 +324,10 @@ class _Resolution:
         return f"{what} {place}{asked}."
 
     def _unknown(self, names: list[str]) -> RepositoryError:
-        near = difflib.get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
-        known = near or sorted(names)[:_NEAR]
+        names = sorted(set(names))
+        near = self._near_commits()
+        near += difflib.get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
+        known = near or names[:_NEAR]
         hint = f" It has: {', '.join(known)}." if known else ""
         if near:
             hint = f" Near: {', '.join(near)}."
@@ -321,6 +337,15 @@ class _Resolution:
             where=self.url.public,
             fix="Check repository_commit_hash, and that it was pushed.",
         )
+
+    def _near_commits(self) -> list[str]:
+        """Commits that a mistyped hash may have meant."""
+        if not may_be_hash(self.ref) or not self.cache.exists:
+            return []
+        commits = self.cache.git.run("rev-list", "--all").text.splitlines()
+        whole = {commit[: len(self.ref)]: commit for commit in commits}
+        near = difflib.get_close_matches(self.ref.lower(), whole, n=_NEAR, cutoff=_NEAR_HASH)
+        return [whole[beginning] for beginning in near]
 
     def _ambiguous(self, meanings: dict[str, str]) -> RepositoryError:
         said = ", ".join(f"{meaning} ({commit[:12]})" for meaning, commit in meanings.items())

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import Finding, RepositoryError
 from .addresses import RepositoryUrl, same_repository
 from .git import Git, options_were_obeyed, require_supported_git
+from .overlooked import Overlooked, overlooked_files, unfinished_work
 
 _LISTED = 8
 _OWN = ("local", "worktree")  # scopes of a checkout's own settings, against the machine's
@@ -32,6 +33,7 @@ class WorkingTree(NamedTuple):
         submodules: submodules that hold edits or are at another commit than the recorded one.
         untracked: files and folders (ending in `/`) that git does not know.
         ignored: files and folders that `.gitignore` names.
+        overlooked: what git was told to look away from.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class WorkingTree(NamedTuple):
     submodules: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    overlooked: Overlooked = Overlooked()
 
     def refreshed(self) -> WorkingTree:
         """The same checkout as it is now."""
@@ -84,7 +87,27 @@ class WorkingTree(NamedTuple):
         Args:
             allow_dirty: edits of tracked files are to run, and be saved with the session.
         """
-        return [*self._check_edits(allow_dirty), *self._check_untracked()]
+        return [
+            *self._check_edits(allow_dirty),
+            *self._check_overlooked(),
+            *self._check_untracked(),
+        ]
+
+    def check_move(self) -> list[Finding]:
+        """Why the checkout must not be brought to another commit; looks again."""
+        what = unfinished_work(self.path)
+        if not what:
+            return []
+        return [
+            Finding(
+                "error",
+                "repository-work-unfinished",
+                f"A {what} was begun in the checkout and is not finished; going to another commit "
+                "would spoil it.",
+                where=str(self.path),
+                fix=f"Finish it there, or give it up with: git {what} --abort",
+            )
+        ]
 
     def _check_edits(self, allow_dirty: bool) -> Iterator[Finding]:
         if self.submodules:
@@ -114,6 +137,26 @@ class WorkingTree(NamedTuple):
                 "or run them as they are with --allow-dirty, which saves them with the session.",
             )
 
+    def _check_overlooked(self) -> Iterator[Finding]:
+        if edited := self.overlooked.edited:
+            yield Finding(
+                "error",
+                "repository-edits-hidden",
+                f"The checkout has edits that git was told not to see: {_some(edited)}.",
+                where=str(self.path),
+                fix="Have git see them: git update-index --no-assume-unchanged "
+                f"--no-skip-worktree '{shown_name(edited[0])}'; then commit them, or run them "
+                "with --allow-dirty.",
+            )
+        if left_out := self.overlooked.left_out:
+            yield Finding(
+                "warning",
+                "repository-sparse",
+                f"The checkout is sparse; files of the commit are not in it: {_some(left_out)}.",
+                where=str(self.path),
+                fix="Have all of them with: git sparse-checkout disable",
+            )
+
     def _check_untracked(self) -> Iterator[Finding]:
         if self.untracked:
             yield Finding(
@@ -141,18 +184,30 @@ def open_working_tree(path: Path, url: RepositoryUrl) -> WorkingTree | None:
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return None
     if not os.path.lexists(path / ".git"):
-        raise RepositoryError(
-            "The folder for the repository holds something that is not a git checkout.",
-            code="repository-folder-taken",
-            where=str(path),
-            fix="Move it away, or give another local_repository_path. Nothing was changed.",
-        )
-    settings = _settings(path)
+        raise _folder_taken(path)
+    try:
+        settings = _settings(path)
+    except RepositoryError as error:
+        if error.code == "repository-not-found":  # there is a .git, but nothing in it
+            raise _folder_taken(path) from error
+        raise
     remote = _remote_of(settings, url)
     if remote is None:
         raise _other_repository(path, url, settings)
     git = Git(path, options=_without_own_filters(settings))
-    return WorkingTree(path, git, remote).refreshed()
+    working = WorkingTree(path, git, remote).refreshed()
+    if not working.head:
+        return working
+    return working._replace(overlooked=overlooked_files(git, working.head))
+
+
+def _folder_taken(path: Path) -> RepositoryError:
+    return RepositoryError(
+        "The folder for the repository holds something that is not a git checkout.",
+        code="repository-folder-taken",
+        where=str(path),
+        fix="Move it away, or give another local_repository_path. Nothing was changed.",
+    )
 
 
 def is_checkout_of(path: Path, url: RepositoryUrl) -> bool:

@@ -32,6 +32,7 @@ from ..metadata.machine import platform_info
 from ..parameters.camstim import DEFAULT_CONFIG_PATH
 from ..parameters.layers import Loaded, given, load, offers
 from ..parameters.paths import on_missing_drive
+from ..parameters.placeholders import bind
 from ..parameters.prompts import complete, is_interactive
 from ..parameters.rigfile import NO_RIG_FILE, find_rig_file
 from ..plan import DEFAULT_OUTPUT_DIR, Plan, make_plan
@@ -619,7 +620,7 @@ class BaseExperiment:
         self._journal.open(folder.journal)
         self._run_folder = _new_run_folder(folder)
         self._journal.record(self._opened(plan, folder))
-        central = plan.parameters.centralized_log_directory
+        central = bind(plan.parameters.centralized_log_directory, str(folder.path), folder.name)
         self.setup_continuous_logging(str(folder.path), central if not plan.rehearsal else None)
         file = plan.parameter_file
         self.save_experiment_metadata(str(folder.path), str(file) if file else None)

@@ -54,12 +54,14 @@ class Cache:
         root: folder of all caches; made when it is needed.
         limits: how long git may take.
         on_progress: told what is being done.
+        git_is_new_enough: whether that is known already.
     """
 
     url: RepositoryUrl
     root: Path
     limits: Limits = field(default_factory=Limits)
     on_progress: Progress | None = None
+    git_is_new_enough: bool = False
 
     @property
     def folder(self) -> Path:
@@ -88,7 +90,8 @@ class Cache:
         Raises:
             RepositoryError: it cannot be asked, in plain words.
         """
-        require_supported_git()
+        if not self.git_is_new_enough:
+            require_supported_git()
         self.root.mkdir(parents=True, exist_ok=True)
         self._say(f"Asking {self.url.public}")
         answer = self._networking(self.root).run(

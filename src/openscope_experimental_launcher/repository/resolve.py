@@ -13,7 +13,7 @@ from .addresses import RepositoryUrl, is_full_hash, may_be_hash, validate_ref
 from .cache import Cache, plain_os_errors
 from .git import Git, Limits, Progress
 from .objects import Named, Tree, commits_beginning, list_tree, look_up
-from .working import WorkingTree, open_working_tree
+from .working import Settings, WorkingTree, open_working_tree
 
 _NEAR = 5
 _NEAR_HASH = 0.8  # two hashes that have nothing to do with one another are at about 0.3
@@ -93,6 +93,7 @@ def resolve(
     path: Path,
     *,
     cache_root: Path,
+    settings: Settings | None = None,
     offline: bool = False,
     on_progress: Progress | None = None,
     limits: Limits | None = None,
@@ -107,8 +108,9 @@ def resolve(
         url: the repository's address.
         ref: a full or short hash, a tag, a branch or `HEAD`; `refs/heads/x` and `refs/tags/x` say
             which is meant when there are both.
-        path: folder of the checkout (see `repository_path`).
+        path: folder of the checkout (see `find_place`).
         cache_root: folder for the launcher's own copies of repositories.
+        settings: what git said of the checkout when it was looked for.
         offline: ask nobody; a branch is where it was last fetched.
         on_progress: told what is being done, from any thread.
         limits: how long git may take.
@@ -119,9 +121,9 @@ def resolve(
     address = RepositoryUrl.parse(url)
     validate_ref(ref)
     with plain_os_errors(path):
-        working = open_working_tree(path, address)
+        working = open_working_tree(path, address, settings)
         limits = limits or Limits()
-        cache = Cache(address, cache_root, limits, on_progress)
+        cache = Cache(address, cache_root, limits, on_progress, git_is_new_enough=bool(working))
         return _Resolution(address, ref, path, offline, cache, working, limits).resolved()
 
 

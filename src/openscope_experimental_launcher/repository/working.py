@@ -20,6 +20,10 @@ _READ_SETTINGS = r"^(remote\..*\.url|core\.hookspath|filter\..*\.(clean|smudge|p
 _LFS_FILTER = re.compile(r"git-lfs (clean|smudge|filter-process)( --skip)?( -- %f)?")
 
 
+Settings = list[tuple[str, str, str]]
+"""Scope, name and value of settings, as git lists them."""
+
+
 class WorkingTree(NamedTuple):
     """What git says of a checkout.
 
@@ -168,12 +172,15 @@ class WorkingTree(NamedTuple):
             )
 
 
-def open_working_tree(path: Path, url: RepositoryUrl) -> WorkingTree | None:
+def open_working_tree(
+    path: Path, url: RepositoryUrl, settings: Settings | None = None
+) -> WorkingTree | None:
     """Look at the checkout of `url` in `path`.
 
     Args:
         path: absolute folder.
         url: the repository that it must be a checkout of.
+        settings: what git said of it already (see `find_place`).
 
     Returns:
         What is there; None when there is nothing yet (no folder, or an empty one).
@@ -186,7 +193,7 @@ def open_working_tree(path: Path, url: RepositoryUrl) -> WorkingTree | None:
     if not os.path.lexists(path / ".git"):
         raise _folder_taken(path)
     try:
-        settings = _settings(path)
+        settings = settings or _settings(path)
     except RepositoryError as error:
         if error.code == "repository-not-found":  # there is a .git, but nothing in it
             raise _folder_taken(path) from error
@@ -210,12 +217,19 @@ def _folder_taken(path: Path) -> RepositoryError:
     )
 
 
-def is_checkout_of(path: Path, url: RepositoryUrl) -> bool:
-    """Whether the folder `path` is itself a checkout of `url`."""
-    return os.path.lexists(path / ".git") and _remote_of(_settings(path), url) is not None
+class Place(NamedTuple):
+    """Where a checkout is, or will be.
+
+    Attributes:
+        path: its folder, absolute.
+        settings: what git said of it while it was looked for; None when it was not asked.
+    """
+
+    path: Path
+    settings: Settings | None = None
 
 
-def repository_path(url: str, local_root: Path | str) -> Path:
+def find_place(url: str, local_root: Path | str) -> Place:
     """The folder of the checkout of `url`.
 
     Args:
@@ -223,22 +237,28 @@ def repository_path(url: str, local_root: Path | str) -> Path:
         local_root: the parameter `local_repository_path`.
 
     Returns:
-        An absolute path: `local_root` when that is a checkout of `url` already, else the folder
-        directly below it that is named after the repository.
+        `local_root` when that is a checkout of `url` already, else the folder directly below it
+        that is named after the repository.
 
     Raises:
         RepositoryError: the address cannot be used.
     """
     address = RepositoryUrl.parse(url)
     root = Path(local_root).expanduser().absolute()
-    return root if is_checkout_of(root, address) else root / address.name
+    if os.path.lexists(root / ".git"):
+        settings = _settings(root)
+        if _remote_of(settings, address) is not None:
+            return Place(root, settings)
+    return Place(root / address.name)
 
 
-_Setting = tuple[str, str, str]
+def repository_path(url: str, local_root: Path | str) -> Path:
+    """The folder of the checkout of `url`; see `find_place`."""
+    return find_place(url, local_root).path
 
 
-def _settings(path: Path) -> list[_Setting]:
-    """Scope, name and value of the settings that matter here."""
+def _settings(path: Path) -> Settings:
+    """The settings that matter here."""
     listed = Git(path).run(
         "config", "-z", "--show-scope", "--get-regexp", _READ_SETTINGS, expected=(0, 1)
     )
@@ -255,7 +275,7 @@ def _settings(path: Path) -> list[_Setting]:
     return settings
 
 
-def _remote_of(settings: list[_Setting], url: RepositoryUrl) -> str | None:
+def _remote_of(settings: Settings, url: RepositoryUrl) -> str | None:
     addresses = [(name, value) for scope, name, value in settings if _is_remote(scope, name)]
     matching = [
         name.removeprefix("remote.").removesuffix(".url")
@@ -269,7 +289,7 @@ def _is_remote(scope: str, name: str) -> bool:
     return scope in _OWN and name.startswith("remote.")
 
 
-def _without_own_filters(settings: list[_Setting]) -> dict[str, str]:
+def _without_own_filters(settings: Settings) -> dict[str, str]:
     options = {}
     for scope, name, value in settings:
         own = scope in _OWN and name.startswith("filter.")
@@ -279,7 +299,7 @@ def _without_own_filters(settings: list[_Setting]) -> dict[str, str]:
     return options
 
 
-def _other_repository(path: Path, url: RepositoryUrl, settings: list[_Setting]) -> RepositoryError:
+def _other_repository(path: Path, url: RepositoryUrl, settings: Settings) -> RepositoryError:
     found = [value for scope, name, value in settings if _is_remote(scope, name)]
     try:
         said = f"is a checkout of {RepositoryUrl.parse(found[0]).public}" if found else ""

@@ -185,8 +185,8 @@ def test_an_empty_repository(lab, tmp_path):
     lab.remote = tmp_path / "empty"
     lab.remote.mkdir()
     lab.server("init", "--quiet")
-    refused(lab, "main", "repository-ref-unknown")
-    refused(lab, "HEAD", "repository-ref-unknown")
+    refused(lab, "main", "repository-empty")
+    refused(lab, "HEAD", "repository-empty")
 
 
 def test_a_sha256_repository(lab, tmp_path):

@@ -26,7 +26,7 @@ from .git import Git, Limits, Progress, require_supported_git, ssh_environment
 
 _POLL_S = 0.2
 _RENAME_TRIES = 40
-_BROKEN = {"git-failed", "repository-not-found"}
+_BROKEN = {"git-failed", "repository-not-found", "repository-transfer-damaged"}
 
 
 class RemoteRefs(NamedTuple):
@@ -99,7 +99,16 @@ class Cache:
             "HEAD", "refs/heads/*", "refs/tags/*",
             timeout_s=self.limits.answer_s, where=self.url.public,
         )  # fmt: skip
-        return _parse_refs(os.fsdecode(answer.stdout))
+        refs = _parse_refs(os.fsdecode(answer.stdout))
+        if refs.head or refs.branches or refs.tags:
+            return refs
+        raise RepositoryError(
+            "The server lists no branch and no tag: the repository is empty, or something else "
+            "answers in its place, such as the login page of a network.",
+            code="repository-empty",
+            where=self.url.public,
+            fix="Open the address in a browser. Log in to the network, or push the experiment.",
+        )
 
     def fetch(self, commit: str = "") -> None:
         """Get everything the server has; safe to interrupt at any moment.
@@ -128,7 +137,6 @@ class Cache:
             if error.code not in _BROKEN:
                 raise
             # A power cut can leave git's lock files behind or spoil objects. It is only a copy.
-            remove_tree(self.folder)
             return False
         return True
 
@@ -143,6 +151,8 @@ class Cache:
             if refs.head_branch:
                 Git(new, bare=True).run("symbolic-ref", "HEAD", f"refs/heads/{refs.head_branch}")
             self._fetch_into(new, commit)
+            if self.exists:
+                remove_tree(self.folder)
             publish(new, self.folder)
 
     def _fetch_into(self, folder: Path, commit: str) -> None:

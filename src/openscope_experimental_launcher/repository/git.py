@@ -281,7 +281,8 @@ _EXPLANATIONS = (
         "Give a shorter local_repository_path.",
     ),
     _explain(
-        r"transport '.*' not allowed|protocol '.*' is not supported|remote helper",
+        r"transport '.*' not allowed|protocol .* not supported|unsupported url scheme"
+        r"|remote helper",
         "repository-transport-refused",
         "git was asked to use a transport that is not allowed here.",
         "Check repository_url, .gitmodules and the url.*.insteadOf settings of git.",
@@ -308,11 +309,17 @@ _EXPLANATIONS = (
         r"could not resolve|name resolution|failed to connect|couldn't connect|connection (refused"
         r"|timed out|reset)|operation timed out|unable to connect|network is unreachable"
         r"|no route to host|too slow|timed out|early EOF|unexpected disconnect|empty reply"
-        r"|returned error: 5\d\d|connection closed",
+        r"|returned error: (429|5\d\d)|redirects followed|connection closed",
         "repository-unreachable",
         "The repository's server cannot be reached.",
         "Check the network and the address, then try again; "
         "a pinned commit that was fetched before needs no network.",
+    ),
+    _explain(
+        r"inflate|index-pack|unpack-objects",
+        "repository-transfer-damaged",
+        "What the server sent arrived damaged, and was thrown away.",
+        "Try again. If it happens again, check the network and the repository on its server.",
     ),
     _explain(
         r"authentication failed|could not read (username|password)|terminal prompts disabled"

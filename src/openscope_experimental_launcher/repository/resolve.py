@@ -24,6 +24,7 @@ _UNREACHED = {
     "repository-tls",
     "repository-no-access",
     "repository-not-found",  # a share or a disk that is not there
+    "repository-empty",
 }
 
 

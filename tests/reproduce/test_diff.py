@@ -159,5 +159,7 @@ def test_what_is_no_session_is_a_plain_error(openscope, workplace) -> None:
 def test_values_that_change() -> None:
     assert changed({}, {}) == {}
     assert changed({"a": []}, {"a": {}}) == {"a": ("[]", "{}")}
+    assert changed({"a": {}}, {"a": {"b": 1}}) == {"a.b": ("nothing", "1")}
+    assert changed({"a": 0}, {"a": {"b": 1}}) == {"a": ("0", "nothing"), "a.b": ("nothing", "1")}
     assert changed({"a": 1}, {"a": True}) == {"a": ("1", "true")}
     assert changed({"a": "x" * 100}, {})["a"][0].endswith("…")

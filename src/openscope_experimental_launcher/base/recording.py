@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..errors import Finding, SessionError
 from ..locks import ProcessLock
+from ..parameters.placeholders import bind
 from ..plan import Plan
 from ..session.folder import SessionFolder, claim
 from ..session.journal import Journal, NoteAdded, SessionOpened, StageEntered, finding_event
@@ -118,7 +119,7 @@ class Recording(Preparation):
         self._journal.open(folder.journal)
         self._run_folder = new_run_folder(folder)
         self._journal.record(self._opened(plan, folder))
-        central = plan.parameters.centralized_log_directory
+        central = bind(plan.parameters.centralized_log_directory, str(folder.path), folder.name)
         self.setup_continuous_logging(str(folder.path), central if not plan.rehearsal else None)
         file = plan.parameter_file
         self.save_experiment_metadata(str(folder.path), str(file) if file else None)

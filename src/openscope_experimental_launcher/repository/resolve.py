@@ -12,9 +12,10 @@ from .addresses import RepositoryUrl, is_full_hash, may_be_hash, validate_ref
 from .cache import Cache, plain_os_errors
 from .git import Git, Limits, Progress
 from .objects import Named, Tree, commits_beginning, list_tree, look_up
-from .working import WorkingTree, open_working_tree
+from .working import Settings, WorkingTree, open_working_tree
 
 _NEAR = 5
+_NEAR_HASH = 0.8  # two hashes that have nothing to do with one another are at about 0.3
 _ABBREVIATION = 7  # digits to which git itself shortens hashes
 _UNREACHED = {
     "repository-unreachable",
@@ -22,6 +23,7 @@ _UNREACHED = {
     "repository-tls",
     "repository-no-access",
     "repository-not-found",  # a share or a disk that is not there
+    "repository-empty",
 }
 
 
@@ -79,8 +81,10 @@ class Resolved(NamedTuple):
         Args:
             allow_dirty: edits of tracked files are to run, and be saved with the session.
         """
-        local = self.working.check(allow_dirty=allow_dirty) if self.working else []
-        return [*self.notes, *local]
+        if self.working is None:
+            return [*self.notes]
+        move = [] if self.at_commit else self.working.check_move()
+        return [*self.notes, *move, *self.working.check(allow_dirty=allow_dirty)]
 
 
 def resolve(
@@ -89,6 +93,7 @@ def resolve(
     path: Path,
     *,
     cache_root: Path,
+    settings: Settings | None = None,
     offline: bool = False,
     on_progress: Progress | None = None,
     limits: Limits | None = None,
@@ -103,8 +108,9 @@ def resolve(
         url: the repository's address.
         ref: a full or short hash, a tag, a branch or `HEAD`; `refs/heads/x` and `refs/tags/x` say
             which is meant when there are both.
-        path: folder of the checkout (see `repository_path`).
+        path: folder of the checkout (see `find_place`).
         cache_root: folder for the launcher's own copies of repositories.
+        settings: what git said of the checkout when it was looked for.
         offline: ask nobody; a branch is where it was last fetched.
         on_progress: told what is being done, from any thread.
         limits: how long git may take.
@@ -115,9 +121,9 @@ def resolve(
     address = RepositoryUrl.parse(url)
     validate_ref(ref)
     with plain_os_errors(path):
-        working = open_working_tree(path, address)
+        working = open_working_tree(path, address, settings)
         limits = limits or Limits()
-        cache = Cache(address, cache_root, limits, on_progress)
+        cache = Cache(address, cache_root, limits, on_progress, git_is_new_enough=bool(working))
         return _Resolution(address, ref, path, offline, cache, working, limits).resolved()
 
 
@@ -289,7 +295,18 @@ class _Resolution(msgspec.Struct, eq=False, dict=True):
                 where=self.url.public,
                 fix="Run once without --offline, with a network.",
             )
-        self.cache.fetch(commit)
+        try:
+            self.cache.fetch(commit)
+        except RepositoryError as error:
+            near = self._near_commits() if error.code == "repository-commit-missing" else []
+            if not near:
+                raise
+            raise RepositoryError(
+                f"{error.message} Near: {', '.join(near)}.",
+                code=error.code,
+                where=error.where,
+                fix=error.fix,
+            ) from error
         tree = list_tree(self.cache.git, commit)
         if tree is None:
             raise self._unknown([])
@@ -310,8 +327,10 @@ class _Resolution(msgspec.Struct, eq=False, dict=True):
     def _unknown(self, names: list[str]) -> RepositoryError:
         from difflib import get_close_matches
 
-        near = get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
-        known = near or sorted(names)[:_NEAR]
+        names = sorted(set(names))
+        near = self._near_commits()
+        near += get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
+        known = near or names[:_NEAR]
         hint = f" It has: {', '.join(known)}." if known else ""
         if near:
             hint = f" Near: {', '.join(near)}."
@@ -321,6 +340,17 @@ class _Resolution(msgspec.Struct, eq=False, dict=True):
             where=self.url.public,
             fix="Check repository_commit_hash, and that it was pushed.",
         )
+
+    def _near_commits(self) -> list[str]:
+        """Commits that a mistyped hash may have meant."""
+        if not may_be_hash(self.ref) or not self.cache.exists:
+            return []
+        commits = self.cache.git.run("rev-list", "--all").text.splitlines()
+        whole = {commit[: len(self.ref)]: commit for commit in commits}
+        from difflib import get_close_matches
+
+        near = get_close_matches(self.ref.lower(), whole, n=_NEAR, cutoff=_NEAR_HASH)
+        return [whole[beginning] for beginning in near]
 
     def _ambiguous(self, meanings: dict[str, str]) -> RepositoryError:
         said = ", ".join(f"{meaning} ({commit[:12]})" for meaning, commit in meanings.items())

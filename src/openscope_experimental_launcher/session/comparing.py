@@ -20,6 +20,11 @@ def changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple
     {'a.c': ('2', '3'), 'a.d': ('nothing', '[]')}
     """
     before, after = dict(flattened(one)), dict(flattened(other))
+    for values, others in ((before, after), (after, before)):
+        # An object with nothing in it says nothing beside what the other has in its place.
+        for path in [path for path, value in values.items() if value == {}]:
+            if any(longer.startswith(f"{path}.") for longer in others):
+                del values[path]
     return {
         path: (_text(before, path), _text(after, path))
         for path in dict.fromkeys((*before, *after))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,10 @@ def end_runs(state: Path) -> None:
     for cookie in cookies:
         for process in processes_with(cookie):
             process.kill()
+        for group in Path("/sys/fs/cgroup").glob(f"**/openscope-{cookie}"):
+            with suppress(OSError):
+                wait_for(lambda group=group: not (group / "cgroup.procs").read_text())
+                group.rmdir()
 
 
 def is_gone(pid: int) -> bool:

@@ -104,7 +104,7 @@ def _start_in(folder: Path) -> None:
         stdout=folder / "stdout.log",
         stderr=folder / "stderr.log",
         limits={},
-        watching={"sample_interval_s": 1, "on_launcher_lost": "continue"},
+        watching={"sample_interval_s": 1, "on_launcher_lost": "continue", "unattended_minutes": 1},
     )
     Acquisition.start(folder / "run", spec, dict(os.environ))
 

@@ -213,8 +213,8 @@ class Expectation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
-    within_s: float | None = Field(
-        default=None,
+    within_s: float = Field(
+        default=10.0,
         gt=0,
         le=_LONGEST_S,
         description="Seconds after the start until the file exists.",
@@ -382,6 +382,11 @@ class Parameters(BaseModel):
         default=None,
         gt=0,
         description="Megabytes that the acquisition's processes may use together.",
+    )
+    max_processes: int | None = Field(
+        default=1000,
+        ge=1,
+        description="Processes that the acquisition may have at a time.",
     )
     max_duration_s: float | None = Field(
         default=None,

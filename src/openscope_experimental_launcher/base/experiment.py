@@ -51,6 +51,7 @@ from ..session.output import tail
 from ..session.record import SessionRecord
 from ..session.state import (
     fallback_folder,
+    fallback_journal,
     forget_session,
     remember_session,
     runs_folder,
@@ -616,6 +617,7 @@ class BaseExperiment:
         self._session_lock = session_lock(folder.path)
         self._session_lock.acquire()
         remember_session(folder.path)
+        self._journal.fallback = fallback_journal(folder.path)
         self._journal.open(folder.journal)
         self._run_folder = _new_run_folder(folder)
         self._journal.record(self._opened(plan, folder))

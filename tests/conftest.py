@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,13 @@ _GIT = (
     "-c",
     "commit.gpgsign=false",
 )
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, in the programs that are tested too, even when the run of the tests is a
+    background job of a script, which is started deaf to it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

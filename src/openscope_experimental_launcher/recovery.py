@@ -21,7 +21,7 @@ from .locks import ProcessLock
 from .session.folder import SessionFolder
 from .session.journal import AcquisitionJudged, Journal, finding_event
 from .session.record import SessionRecord, read_record
-from .session.state import fallback_folder, forget_session, open_sessions, session_lock, short_hash
+from .session.state import fallback_journal, forget_session, open_sessions, session_lock
 from .steps.kept import kept_session
 from .steps.phase import complete_archives, run_phase
 from .supervision.judgement import Judgement, judge_end
@@ -139,7 +139,7 @@ def adopted(folder: SessionFolder) -> Iterator[Journal]:
             where=str(folder.path),
             fix="Wait for it, or stop the session: openscope stop " + folder.name,
         )
-    journal = Journal(fallback_folder() / f"recovered-{short_hash(str(folder.path))}.jsonl")
+    journal = Journal(fallback_journal(folder.path))
     try:
         journal.open(folder.journal)
         yield journal

@@ -18,7 +18,13 @@ from ..parameters.placeholders import bind
 from ..plan import Plan
 from ..session.folder import SessionFolder, claim
 from ..session.journal import Journal, NoteAdded, SessionOpened, StageEntered, finding_event
-from ..session.state import fallback_folder, remember_session, runs_folder, session_lock
+from ..session.state import (
+    fallback_folder,
+    fallback_journal,
+    remember_session,
+    runs_folder,
+    session_lock,
+)
 from .options import RunOptions
 from .preparation import Preparation
 from .run_log import RunLog
@@ -116,6 +122,7 @@ class Recording(Preparation):
         self._session_lock = session_lock(folder.path)
         self._session_lock.acquire()
         remember_session(folder.path)
+        self._journal.fallback = fallback_journal(folder.path)
         self._journal.open(folder.journal)
         self._run_folder = new_run_folder(folder)
         self._journal.record(self._opened(plan, folder))

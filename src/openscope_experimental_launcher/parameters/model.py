@@ -32,9 +32,7 @@ from .kinds import (
 class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is expected of one output file while the acquisition runs."""
 
-    within_s: Annotated[Seconds | None, says("Seconds after the start until the file exists.")] = (
-        None
-    )
+    within_s: Annotated[Seconds, says("Seconds after the start until the file exists.")] = 10.0
     min_mb_per_min: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         says("Megabytes by which the file grows each minute, at least."),
@@ -167,6 +165,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)] | None,
         says("Megabytes that the acquisition's processes may use together."),
     ] = None
+    max_processes: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        says("Processes that the acquisition may have at a time."),
+    ] = 1000
     max_duration_s: Annotated[
         Seconds | None, says("Seconds after which the acquisition is stopped.")
     ] = None

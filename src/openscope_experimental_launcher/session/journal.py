@@ -179,7 +179,7 @@ class Journal:
 
     Until `open` is called, events are kept in memory; they are then written with the times at
     which they happened. When the session's disk fails, events go on in a second file in the state
-    folder, so that nothing acknowledged is lost.
+    folder, so that nothing acknowledged is lost; whoever opens the journal next brings them back.
 
     Args:
         fallback: the second file; made only when it is needed.
@@ -195,17 +195,32 @@ class Journal:
         self._writing = threading.Lock()
 
     def open(self, path: Path) -> None:
-        """Write to `path` from now on, continuing what is in it."""
+        """Write to `path` from now on, continuing what is in it, and what its last writer had to
+        write to the second file."""
         for record in read_journal(path):
-            self._sequence = max(self._sequence, record["seq"])
-            run, number = record.get("guard_run"), record.get("guard_seq")
-            if isinstance(run, str) and isinstance(number, int):
-                self._imported[run] = number
+            self._count(record)
         with self._writing:
             self._log = LineLog(path)
+            if path != self.fallback:
+                self._bring_back(self._log)
             waiting, self._waiting = self._waiting, []
             for record, sync in waiting:
                 self._write(record, sync=sync)
+
+    def _bring_back(self, log: LineLog) -> None:
+        """Move what is in the second file to where it belongs; safe to be cut off and repeated."""
+        for record in read_journal(self.fallback):
+            if record["seq"] > self._sequence:
+                log.append(record, sync=True)
+                self._count(record)
+        self.fallback.unlink(missing_ok=True)
+
+    def _count(self, record: Mapping[str, Any]) -> None:
+        """Take note of an event that is in the journal."""
+        self._sequence = max(self._sequence, record["seq"])
+        run, number = record.get("guard_run"), record.get("guard_seq")
+        if isinstance(run, str) and isinstance(number, int):
+            self._imported[run] = number
 
     def record(self, event: Event) -> None:
         """Write one event of the launcher."""

@@ -46,6 +46,11 @@ def fallback_folder() -> Path:
     return state_folder() / "unplaced"
 
 
+def fallback_journal(session_folder: Path) -> Path:
+    """Where the events of a session go while its own disk cannot take them."""
+    return fallback_folder() / f"{short_hash(str(session_folder))}.jsonl"
+
+
 def session_lock(session_folder: Path) -> ProcessLock:
     """The lock whose holder writes a session's journal.
 

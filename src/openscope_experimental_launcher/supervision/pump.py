@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 from ..session.journal import Journal
 from .supervisor import Acquisition
@@ -24,9 +25,12 @@ class RecordPump(threading.Thread):
         self._journal = journal
 
     def run(self) -> None:
-        while not self._acquisition.ended_within(_LOOK_S):
+        # With no room left for records, here or in the state folder, the session cannot be closed,
+        # and says so. The guard's own records stay where they are, for its recovery.
+        with suppress(OSError):
+            while not self._acquisition.ended_within(_LOOK_S):
+                self._import()
             self._import()
-        self._import()
 
     def _import(self) -> None:
         for record in self._acquisition.new_records():

@@ -36,20 +36,18 @@ def run_lives(run_folder: Path) -> bool:
 
 
 def marked_processes(run: str) -> list[psutil.Process]:
-    """The living processes that carry a run's cookie."""
+    """The living processes that carry a run's cookie, and what they started without it."""
     if sys.platform == "win32":
         return []
     import psutil
 
-    found = []
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        try:
-            marked = process.environ().get(COOKIE) == run and process.status() != "zombie"
-        except (psutil.Error, OSError):
-            continue
-        if marked and process.pid != os.getpid():
-            found.append(process)
-    return found
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(COOKIE) == run and process.pid != os.getpid():
+                family = [process, *process.children(recursive=True)]
+                found |= {one.pid: one for one in family if one.status() != "zombie"}
+    return list(found.values())
 
 
 def end_strays(run: str, *, by_force: bool) -> None:

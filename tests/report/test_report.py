@@ -142,7 +142,10 @@ def test_a_session_that_was_never_closed_is_told_as_far_as_it_goes(
         b'{"seq":1,"time":"never","mono":1,"name":"session.closed","data":{}}\n',
         b'{"seq":1,"time":"","mono":1e308,"name":"stage.entered","data":{"stage":{"a":[]}}}\n'
         b'{"seq":2,"time":"","mono":-1e308,"name":"acquisition.started","data":{}}\n'
-        b'{"seq":3,"time":"x","mono":1e308,"name":"acquisition.sampled","data":{"cpu_s":-1e308}}\n',
+        b'{"seq":3,"time":"x","mono":1e308,"name":"acquisition.sampled","data":{"cpu_s":-1e308}}\n'
+        b'{"seq":4,"time":"","mono":2,"name":"acquisition.sampled","data":{"cpu_s":1'
+        + b"0" * 400
+        + b"}}\n",
     ],
 )
 def test_a_damaged_journal_gives_a_report_too(tmp_path: Path, content: bytes) -> None:

@@ -113,10 +113,11 @@ def _table(rows: Sequence[Mapping[str, str]], width: int | None) -> Iterator[Lin
         widths["remarks"] = max(rest, _LEAST_SAID)
     yield [("  ".join(f"{name:<{widths[name]}}" for name in shown).rstrip(), "bold")]
     for row in rows:
-        yield [
-            (f"{_cut(row[name], widths[name]):<{widths[name]}}  ", _style(name, row))
-            for name in shown
-        ]
+        cells = [f"{_cut(row[name], widths[name]):<{widths[name]}}  " for name in shown]
+        if width is None:
+            yield [("".join(cells).rstrip(), "")]
+        else:
+            yield [(cell, _style(name, row)) for name, cell in zip(shown, cells, strict=True)]
 
 
 def _needed(shown: Iterable[str], widths: Mapping[str, int]) -> int:

@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from ..errors import Finding, LauncherError, Level
@@ -40,6 +41,7 @@ def show_plan(
     plan: Mapping[str, Any],
     *,
     free_bytes: int | None,
+    more: Mapping[str, str] = MappingProxyType({}),
     warnings: Sequence[Finding] = (),
     stream: TextIO | None = None,
 ) -> None:
@@ -48,14 +50,18 @@ def show_plan(
     Args:
         plan: the plan as `Plan.as_json` gives it.
         free_bytes: free space on the output folder's volume; None when it is not known.
+        more: more rows, label → value.
         warnings: findings that do not stop the session.
         stream: where to print; standard output when not given.
     """
     stream = stream or sys.stdout
-    print_lines([*_plan_lines(plan, free_bytes), *_problem_lines(warnings, stream)], stream)
+    lines = _plan_lines(plan, free_bytes, more)
+    print_lines([*lines, *_problem_lines(warnings, stream)], stream)
 
 
-def _plan_lines(plan: Mapping[str, Any], free_bytes: int | None) -> Iterator[Line]:
+def _plan_lines(
+    plan: Mapping[str, Any], free_bytes: int | None, more: Mapping[str, str]
+) -> Iterator[Line]:
     subject = one_line(plan.get("subject_id") or "none")
     yield []
     if plan.get("rehearsal"):
@@ -75,6 +81,7 @@ def _plan_lines(plan: Mapping[str, Any], free_bytes: int | None) -> Iterator[Lin
         "rig": plan.get("rig_id"),
         "computers": _computers(plan.get("session_sync")),
         "on a stop": (plan.get("stop") or {}).get("loses"),
+        **more,
     }
     for label, value in rows.items():
         if value:

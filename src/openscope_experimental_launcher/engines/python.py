@@ -166,7 +166,8 @@ class PythonEngine:
         if not traceback or not lines:
             return []
         places = [line.strip() for line in rest.splitlines() if line.startswith("  File ")]
-        words = f"The script stopped with {lines[0].strip()}."
+        what = lines[0].strip()
+        words = f"The script stopped with {what}{'' if what[-1] in '.!?…' else '.'}"
         return [Finding("error", "script-exception", words, where=places[-1] if places else "")]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from ..errors import SessionError
 from ..files import write_atomic
 from ..session.folder import SessionFolder
+from .contents import REPORT_NAME
 from .page import page_of
 from .reading import read_story
-from .sections import REPORT_NAME
 
 __all__ = ["REPORT_NAME", "make_report", "report_unwritable"]
 

@@ -52,6 +52,13 @@ class Story(NamedTuple):
         """The limits that the acquisition had."""
         return as_object(self.past.plan.get("limits"))
 
+    @property
+    def end(self) -> float:
+        """The monotonic time at which it was first closed, or of its last event. What is done to
+        a closed session later, even after another start of the computer, is not of its time."""
+        closed = self.events("session.closed")[:1]
+        return max((event["mono"] for event in closed or self.past.events), default=0.0)
+
     def events(self, *names: str) -> list[dict[str, Any]]:
         """The events of these names, in order."""
         return [event for event in self.past.events if event["name"] in names]

@@ -51,6 +51,11 @@ class SessionFolder(NamedTuple):
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 
+    @property
+    def weights(self) -> Path:
+        """Weights of the subject, when a step asked for them."""
+        return self.path / "mouse_weight.csv"
+
     def output(self, stream: str, attempt: int = 1) -> Path:
         """File of the acquisition's `stdout` or `stderr`; later attempts have a number."""
         return self.logs / (f"{stream}.log" if attempt == 1 else f"{stream}_{attempt}.log")

@@ -7,7 +7,6 @@ milestones are on the disk by then.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -327,8 +326,12 @@ def is_event(record: Mapping[str, Any]) -> bool:
 
 def _is_usable(name: str, data: Mapping[str, Any]) -> bool:
     # A journal has one sample a second: this is written for speed.
-    for key, value in data.items():
-        if key in _NUMBERS and value is not None and not _is_number(value):
+    for key in _NUMBERS.intersection(data):
+        value = data[key]
+        if value.__class__ in _PLAIN:
+            if not -_LARGEST < value < _LARGEST:
+                return False
+        elif value is not None:
             return False
     needed = _NEEDED.get(name)
     return needed is None or all(
@@ -337,8 +340,12 @@ def _is_usable(name: str, data: Mapping[str, Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    # An integer may be larger than any float, which math.isfinite does not bear.
+    return isinstance(value, (int, float)) and -_LARGEST < value < _LARGEST
 
+
+_LARGEST = 1e300
+_PLAIN = (float, int)
 
 _NUMBERS = frozenset(
     {

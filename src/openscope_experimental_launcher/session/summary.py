@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +23,7 @@ OPEN = "open"
 
 _A_SAMPLE = b'"name":"acquisition.sampled"'
 _LONGEST_VALUE = 200
+_LONGEST_TABLE = 100_000
 
 
 class Summary(NamedTuple):
@@ -46,6 +51,8 @@ class Summary(NamedTuple):
         pending: how many steps are still to be done.
         rehearsal: whether a stand-in played.
         rerun_of: name of the session it repeats.
+        weight_g: the subject's weight before it, else after it; None when no step asked.
+        note: the last note that somebody made.
         present: whether its folder is still where it was, when that was looked at.
     """
 
@@ -77,6 +84,8 @@ class Summary(NamedTuple):
     pending: int
     rehearsal: bool
     rerun_of: str
+    weight_g: float | None
+    note: str
     present: bool = True
 
     def as_json(self) -> dict[str, Any]:
@@ -122,9 +131,33 @@ def describe(path: Path) -> Described | None:
     plan = runtime.get("plan")
     summary = _summary(folder, record, plan if isinstance(plan, dict) else {})
     ran_in = Path(str(runtime.get("session_directory") or path))
-    parameters = dict(flattened(comparable(processed, ran_in)))
-    kept = {key: value for key, value in parameters.items() if value not in (None, "", [], {})}
+    kept = kept_parameters(processed, ran_in)
     return Described(summary, _text(summary, record, kept), kept, len(data))
+
+
+def day_in_words(moment: datetime, now: datetime) -> str:
+    """How long ago a local time was, as people say it: today, yesterday, 3 days ago."""
+    days = (now.date() - moment.date()).days
+    if days in (0, 1):
+        return ("today", "yesterday")[days]
+    return f"{days} days ago" if 0 < days < 100 else f"on {moment:%Y-%m-%d}"
+
+
+def time_in_words(session: Summary, now: datetime) -> str:
+    """When a session began, as people say it: yesterday at 14:05."""
+    began = datetime.fromtimestamp(session.began_s)
+    return f"{day_in_words(began, now)} at {began:%H:%M}"
+
+
+def kept_parameters(processed: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Parameters by their paths as the history keeps them, without those that say nothing.
+
+    Args:
+        processed: the parameters as they were used.
+        folder: the session folder then.
+    """
+    values = dict(flattened(comparable(processed, folder)))
+    return {path: value for path, value in values.items() if value not in (None, "", [], {})}
 
 
 def _milestones(data: bytes) -> Iterator[dict[str, Any]]:
@@ -168,6 +201,8 @@ def _summary(folder: SessionFolder, record: SessionRecord, plan: Mapping[str, An
         pending=len(record.pending_places()),
         rehearsal=bool(opened.get("rehearsal")),
         rerun_of=_clean(opened.get("rerun_of")),
+        weight_g=_weight(folder.weights),
+        note=_clean(record.notes[-1].get("text"))[:_LONGEST_VALUE] if record.notes else "",
     )
 
 
@@ -203,6 +238,20 @@ def _seconds(time: str) -> float:
         return datetime.fromisoformat(time).timestamp()
     except (ValueError, OverflowError, OSError):  # no time, or one that the system cannot hold
         return 0.0
+
+
+def _weight(table: Path) -> float | None:
+    try:
+        with table.open(newline="", encoding="utf-8", errors="replace") as stream:
+            rows = list(csv.DictReader(io.StringIO(stream.read(_LONGEST_TABLE))))
+    except (OSError, csv.Error):
+        return None
+    before = [row for row in rows if row.get("phase") == "before"]
+    for row in reversed([*rows, *before]):
+        with suppress(TypeError, ValueError):
+            weight = float(row["weight_g"])
+            return weight if math.isfinite(weight) else None
+    return None
 
 
 def _json_object(path: Path) -> dict[str, Any]:

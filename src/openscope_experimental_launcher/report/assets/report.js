@@ -91,6 +91,8 @@
   }
   document.querySelectorAll(".plots").forEach(group);
 
+  document.querySelectorAll("[data-from-end]").forEach((box) => { box.scrollTop = box.scrollHeight; });
+
   document.querySelectorAll("[data-copy]").forEach((button) => {
     button.hidden = false;
     button.addEventListener("click", () => {

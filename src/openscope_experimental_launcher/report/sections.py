@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -16,7 +17,7 @@ from ..session.manifest import listed_files, read_manifest
 from ..session.output import tail
 from ..session.past import as_object
 from ..session.state import session_lock
-from .incident import parameter_changes
+from .incident import missing_metadata, parameter_changes
 from .output import STREAMS
 from .reading import Story
 from .siblings import BAD, Sibling, subject_of
@@ -169,7 +170,16 @@ def _facts(story: Story) -> Iterator[Fact]:
     yield "Together with", _together(story)
     closed = record.closed or {}
     yield "Records", f"completed by the {closed['closed_by']}" if closed.get("closed_by") else ""
+    yield "Standard metadata", _standard(story)
     yield "Left to do", ", ".join(record.pending_steps())
+
+
+def _standard(story: Story) -> str:
+    names = ", ".join(as_object(story.standard.get("files")))
+    missing = missing_metadata(story)
+    if not names:
+        return "; ".join(f"{item['message']} {item['fix']}" for item in missing)
+    return f"{names}; {count(len(missing), 'gap')}, see the checks" if missing else names
 
 
 def _rig(known: Mapping[str, Any], runtime: Mapping[str, Any]) -> str:
@@ -356,9 +366,9 @@ def changed_code(story: Story, last: Sibling | None) -> str:
 
 def files(folder: SessionFolder, story: Story) -> Files:
     """The files with sizes and what the manifest says; contents are not read again."""
-    there = dict(_sizes(folder))
+    there = dict(_sizes(folder)) | {name: len(data) for name, data in story.added.items()}
     try:
-        listed = as_object(read_manifest(folder)["files"])
+        listed = {**as_object(read_manifest(folder)["files"]), **_entries(story.added)}
     except SessionError as error:
         return _unsealed(there, story, error)
     rows = [
@@ -374,6 +384,13 @@ def files(folder: SessionFolder, story: Story) -> Files:
         words += " All are here in the sizes they were sealed with."
     words += " Contents were not read again for this report."
     return Files(words, not wrong, *_largest(rows, there))
+
+
+def _entries(added: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in added.items()
+    }
 
 
 def _unsealed(there: dict[str, int], story: Story, error: SessionError) -> Files:

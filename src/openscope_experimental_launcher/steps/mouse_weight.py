@@ -10,12 +10,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from ..metadata.weights import COLUMNS, TABLE
 from ..parameters.prompts import ask
 from . import StepContext, StepResult
 from .fields import FROZEN
-
-TABLE = "mouse_weight.csv"
-COLUMNS = ("time", "phase", "weight_g", "subject_id", "user_id")
 
 _LIGHTEST_G, _HEAVIEST_G = 1.0, 200.0
 

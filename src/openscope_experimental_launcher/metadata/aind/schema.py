@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -187,7 +188,8 @@ def _validated(model: Any, values: Any) -> tuple[Any, list[_Fault]]:
         except ValidationError as error:
             faults.extend(error.errors(include_url=False, include_context=False))
 
-    failure = attempt(validate)  # the library does not foresee every kind of value
+    with warnings.catch_warnings(action="ignore"):
+        failure = attempt(validate)  # the library does not foresee every kind of value
     if failure is not None:
         faults.append(
             {"loc": (), "type": "unexpected", "msg": failure.error.message, "input": None}

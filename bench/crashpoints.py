@@ -142,7 +142,8 @@ class Crash:
             self.file,
             self.subject,
             on_launcher_lost=self.policy,
-            session_report=False,  # it would close the session once more
+            session_report=False,  # they would close the session once more
+            session_metadata=False,
             **stopped,
         )
         processes = self._await_moment(launcher)

@@ -109,7 +109,9 @@ def python_experiment(
                 "subject_id": "614173",
                 "user_id": "Frieda Müller",
                 "OutputFolder": str(workplace / "data"),
-                "session_report": False,  # it would be at work on what a test looks at
+                # They would be at work on what a test looks at.
+                "session_report": False,
+                "session_metadata": False,
                 **values,
             }
         )

@@ -128,7 +128,7 @@ class BaseExperiment(Acquiring):
                 self._managed = False
                 self.cleanup()
         self.outcome = self._conclude(failure, interrupted)
-        if self._closing and self._plan and self._plan.parameters.session_report:
+        if self._closing:
             self._begin_afterwards()
         return self.outcome.exit_code == 0
 
@@ -375,7 +375,12 @@ class BaseExperiment(Acquiring):
     def _begin_afterwards(self) -> None:
         from ..afterwards import begin_afterwards
 
-        begin_afterwards(self._require_folder().path)
+        asked = self._require_plan().parameters
+        begin_afterwards(
+            self._require_folder().path,
+            metadata=asked.session_metadata,
+            report=asked.session_report,
+        )
 
     def _left_open(self, folder: SessionFolder, error: OSError) -> SessionError:
         kept = self._journal.fallback if self._journal.failure else runs_folder()

@@ -32,6 +32,8 @@ VERBS = (
     "show",
     "last",
     "verify",
+    "validate",
+    "metadata",
     "report",
     "bundle",
     "attach",

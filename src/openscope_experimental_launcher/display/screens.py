@@ -220,6 +220,36 @@ def _file_lines(rows: Sequence[tuple[str, Sequence[Finding]]], stream: TextIO) -
             yield [(start, _COLOURS[level] if number == 0 else ""), (text, "")]
 
 
+def show_parts(
+    rows: Sequence[tuple[str, str, Sequence[Finding]]], *, stream: TextIO | None = None
+) -> None:
+    """The parts of one thing that was looked at, in a table.
+
+    Args:
+        rows: each part's name, what was found in it, and what is not as it should be.
+        stream: where to print; standard output when not given.
+    """
+    stream = stream or sys.stdout
+    print_lines(_part_lines(rows, stream), stream)
+
+
+def _part_lines(
+    rows: Sequence[tuple[str, str, Sequence[Finding]]], stream: TextIO
+) -> Iterator[Line]:
+    signs, width = _signs(stream), _width(stream)
+    longest = max((len(name) for name, _, _ in rows), default=0)
+    for name, words, findings in rows:
+        level = _worst(findings)
+        label = f"  {signs[level]:<2} {name:<{longest}}  "
+        told = [words] if words else []
+        for found in findings:
+            told += [one_line(found.message)] + ([f"fix: {found.fix}"] if found.fix else [])
+        lines = [line for text in told for line in _wrapped(text, width, len(label))]
+        for number, text in enumerate(lines):
+            start = label if number == 0 else " " * len(label)
+            yield [(start, _COLOURS[level] if number == 0 else ""), (text, "")]
+
+
 def _worst(findings: Sequence[Finding]) -> Level:
     levels = {finding.level for finding in findings}
     return "error" if "error" in levels else "warning" if "warning" in levels else "ok"

@@ -205,6 +205,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     session_report: Annotated[
         bool, says("Whether the session's report is made when it is closed.")
     ] = True
+    session_metadata: Annotated[
+        bool, says("Whether the standard metadata are made when the session is closed.")
+    ] = True
     centralized_log_directory: Annotated[FilePath, says("Folder that gets a copy of the log.")] = (
         None
     )
@@ -309,11 +312,29 @@ SPELLINGS = types.MappingProxyType(
 )
 """The other spelling of a key, to the one used here."""
 
+METADATA_KEYS = types.MappingProxyType(
+    {
+        "experimenters": "Names of those who did the experiment; without it the user.",
+        "modalities": "What is recorded: names or abbreviations of the AIND schema.",
+        "project_name": "The project that the data belong to.",
+        "institution": "Name or abbreviation of the institution, as in AIND.",
+        "funding_source": "Who pays: names, or objects with funder, grant_number and fundee.",
+        "investigators": "Names of those who answer for the data.",
+        "ethics_review_id": "Number of the ethics review, or a list of them.",
+        "stimulus_table": "Table of the stimuli, in the session folder.",
+        "stimulus_modalities": "How stimuli reach the animal, as in Visual.",
+        "active_devices": "Devices that were used, of those in instrument.json.",
+        "device_configurations": "Settings of devices, as objects of the AIND schema.",
+        "mouse_platform_name": "Name of the platform the animal is on.",
+        "active_mouse_platform": "Whether the platform moves by itself.",
+    }
+)
+"""Keys that are only for the standard metadata, to their meaning."""
+
 PASSED_ON = types.MappingProxyType(
     {
         "$schema": "Address of this schema, for editors. Never fetched.",
-        "mouse_platform_name": "Name of the platform the animal is on.",
-        "active_mouse_platform": "Whether the platform moves by itself.",
+        **METADATA_KEYS,
         "collect_mouse_runtime_data": "Whether the operator is asked for the animal's data.",
         "metadata_service_base_url": "Address of the metadata service.",
         "metadata_service_timeout": "Seconds to wait for the metadata service.",

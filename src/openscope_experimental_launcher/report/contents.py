@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -54,9 +55,9 @@ class Files(NamedTuple):
 
 def files(folder: SessionFolder, story: Story) -> Files:
     """The files with sizes and what the manifest says; contents are not read again."""
-    there = dict(_sizes(folder))
+    there = dict(_sizes(folder)) | {name: len(data) for name, data in story.added.items()}
     try:
-        listed = as_object(read_manifest(folder)["files"])
+        listed = {**as_object(read_manifest(folder)["files"]), **_entries(story.added)}
     except SessionError as error:
         return _unsealed(there, story, error)
     rows = [
@@ -72,6 +73,13 @@ def files(folder: SessionFolder, story: Story) -> Files:
         words += " All are here in the sizes they were sealed with."
     words += " Contents were not read again for this report."
     return Files(words, not wrong, *_largest(rows, there))
+
+
+def _entries(added: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in added.items()
+    }
 
 
 def _unsealed(there: dict[str, int], story: Story, error: SessionError) -> Files:

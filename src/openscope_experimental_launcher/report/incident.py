@@ -136,7 +136,19 @@ def told_findings(story: Story) -> list[dict[str, str]]:
         for found in story.record.findings
         if found["level"] in order
     ]
+    told += missing_metadata(story) if story.standard.get("files") else []
     return sorted(told, key=lambda found: order.index(found["level"]))[:_FINDINGS_SHOWN]
+
+
+def missing_metadata(story: Story) -> list[dict[str, str]]:
+    """What the standard metadata lack."""
+    parts = ("level", "code", "message", "where", "fix")
+    missing = story.standard.get("missing")
+    return [
+        {**{part: str(item.get(part) or "") for part in parts}, "stage": "metadata"}
+        for item in map(as_object, missing if isinstance(missing, list) else [])
+        if item.get("level") == "warning"
+    ]
 
 
 def _first_wrong(story: Story) -> dict[str, Any] | None:

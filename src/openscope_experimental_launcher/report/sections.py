@@ -11,7 +11,7 @@ from ..masking import mask_values
 from ..session.output import tail
 from ..session.past import as_object
 from ..session.state import session_lock
-from .incident import parameter_changes
+from .incident import missing_metadata, parameter_changes
 from .output import STREAMS
 from .reading import Story
 from .siblings import BAD, Sibling, subject_of
@@ -95,7 +95,16 @@ def _facts(story: Story) -> Iterator[Fact]:
     closed = record.closed or {}
     if closed.get("closed_by") == "recovery":
         yield "Records", "completed by recovery, since the launcher was lost"
+    yield "Standard metadata", _standard(story)
     yield "Left to do", ", ".join(record.pending_steps())
+
+
+def _standard(story: Story) -> str:
+    names = ", ".join(as_object(story.standard.get("files")))
+    missing = missing_metadata(story)
+    if not names:
+        return "; ".join(f"{item['message']} {item['fix']}" for item in missing)
+    return f"{names}; {count(len(missing), 'gap')}, see the checks" if missing else names
 
 
 def _rig(known: Mapping[str, Any], runtime: Mapping[str, Any]) -> str:

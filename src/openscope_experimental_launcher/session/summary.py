@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +13,7 @@ from .comparing import comparable, flattened
 from .folder import SessionFolder
 from .journal import is_event
 from .record import SessionRecord, fold
+from .weights import weights_of
 
 OPEN = "open"
 """Stands for the outcome of a session that was not closed yet."""
@@ -172,6 +169,7 @@ def _summary(folder: SessionFolder, record: SessionRecord, plan: Mapping[str, An
     code = code if isinstance(code, dict) else {}
     levels = [finding["level"] for finding in record.findings]
     sealed = record.sealed or {}
+    before, after = weights_of(folder.weights)
     return Summary(
         folder=_clean(folder.path),
         name=_clean(opened.get("session_uuid") or folder.name),
@@ -201,7 +199,7 @@ def _summary(folder: SessionFolder, record: SessionRecord, plan: Mapping[str, An
         pending=len(record.pending_places()),
         rehearsal=bool(opened.get("rehearsal")),
         rerun_of=_clean(opened.get("rerun_of")),
-        weight_g=_weight(folder.weights),
+        weight_g=before if before is not None else after,
         note=_clean(record.notes[-1].get("text"))[:_LONGEST_VALUE] if record.notes else "",
     )
 
@@ -238,20 +236,6 @@ def _seconds(time: str) -> float:
         return datetime.fromisoformat(time).timestamp()
     except (ValueError, OverflowError, OSError):  # no time, or one that the system cannot hold
         return 0.0
-
-
-def _weight(table: Path) -> float | None:
-    try:
-        with table.open(newline="", encoding="utf-8", errors="replace") as stream:
-            rows = list(csv.DictReader(io.StringIO(stream.read(_LONGEST_TABLE))))
-    except (OSError, csv.Error):
-        return None
-    before = [row for row in rows if row.get("phase") == "before"]
-    for row in reversed([*rows, *before]):
-        with suppress(TypeError, ValueError):
-            weight = float(row["weight_g"])
-            return weight if math.isfinite(weight) else None
-    return None
 
 
 def _json_object(path: Path) -> dict[str, Any]:

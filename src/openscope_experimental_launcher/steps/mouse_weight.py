@@ -12,10 +12,9 @@ from pydantic import BaseModel
 
 from ..parameters.prompts import ask
 from ..session.folder import SessionFolder
+from ..session.weights import COLUMNS
 from . import StepContext, StepResult
 from .fields import FROZEN
-
-COLUMNS = ("time", "phase", "weight_g", "subject_id", "user_id")
 
 _LIGHTEST_G, _HEAVIEST_G = 1.0, 200.0
 

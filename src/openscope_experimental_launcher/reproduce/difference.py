@@ -295,11 +295,15 @@ def _written(past: PastSession) -> str:
 def _stages(past: PastSession) -> dict[str, str]:
     """How long each stage took, in order."""
     entered: list[tuple[str, Any]] = [
-        (str(event["data"].get("stage")), event.get("mono"))
+        (str(event["data"].get("stage", "")), event.get("mono"))
         for event in past.events
         if event["name"] in ("stage.entered", "session.closed")
     ]
-    return {stage: _seconds(_elapsed(begin, end)) for (stage, begin), (_, end) in pairwise(entered)}
+    return {
+        stage: _seconds(_elapsed(begin, end))
+        for (stage, begin), (_, end) in pairwise(entered)
+        if stage  # a session that is closed and amended is closed again, without a stage between
+    }
 
 
 def _elapsed(begin: Any, end: Any) -> float | None:

@@ -19,6 +19,7 @@ from openscope_experimental_launcher.parameters.model import SPELLINGS, json_sch
 
 _RANGE = re.compile(r"<!-- parameters (\S+) … (\S+) -->")
 _SPELLINGS, _VERBS = "<!-- spellings -->", "<!-- verbs -->"
+_WORD = re.compile(r'<code((?: id="[^"]*")?)>([^\s<]{1,40})</code>')
 _LONG_S = 86400
 _KINDS = {
     "string": "text",
@@ -44,6 +45,11 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     if _VERBS in markdown:
         markdown = markdown.replace(_VERBS, "\n".join(verb_sections(build_parser())))
     return markdown
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """MkDocs calls this with each page made: keys, options and codes stay in one piece."""
+    return _WORD.sub(r'<code class="word"\1>\2</code>', html)
 
 
 # -- parameters ------------------------------------------------------------------------------------
@@ -118,12 +124,8 @@ def verb_sections(parser: argparse.ArgumentParser, depth: int = 2) -> Iterator[s
 def verb_section(verb: argparse.ArgumentParser, depth: int) -> Iterator[str]:
     """One verb: what it is for, an example, what can be given."""
     yield f"\n{'#' * depth} {verb.prog}\n"
-    for paragraph in (verb.description or "").split("\n\n"):
-        head, _, rest = paragraph.partition("\n")
-        if head.startswith("example"):
-            yield _code(textwrap.dedent(rest))
-        else:
-            yield html_safe(paragraph) + "\n"
+    words, _, example = (verb.description or "").partition("\nexample:\n")
+    yield html_safe(words.strip()) + "\n"
     yield _code(usage(verb))
     rows = [
         argument_row(verb, action)
@@ -132,11 +134,13 @@ def verb_section(verb: argparse.ArgumentParser, depth: int) -> Iterator[str]:
     ]
     if rows:
         yield "\n".join(["| Argument | |", "|---|---|", *rows]) + "\n"
+    if example:
+        yield "For example:\n\n" + _code(textwrap.dedent(example))
 
 
 def usage(verb: argparse.ArgumentParser) -> str:
     """How it is called, in lines that fit a page."""
-    formatter = argparse.HelpFormatter(prog=verb.prog, width=88)
+    formatter = argparse.HelpFormatter(prog=verb.prog, width=78)
     formatter.add_usage(verb.usage, verb._actions, verb._mutually_exclusive_groups, prefix="")
     return formatter.format_help().strip()
 

@@ -1,4 +1,4 @@
-"""A note from beside reaches the journal whoever holds it: launcher, recovery, or nobody any more."""
+"""A note from beside reaches the journal, whoever holds it."""
 
 from __future__ import annotations
 

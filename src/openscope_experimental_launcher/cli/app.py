@@ -34,6 +34,7 @@ VERBS = (
     "verify",
     "report",
     "bundle",
+    "serve",
     "attach",
     "stop",
     "recover",

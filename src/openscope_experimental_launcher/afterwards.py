@@ -36,4 +36,5 @@ def begin_afterwards(session_folder: Path, *, metadata: bool, report: bool) -> N
     with suppress(OSError):  # they can be made at any time
         if log.is_file() and log.stat().st_size > _LOG_BYTES:
             log.unlink()
-        start_detached(command, log)
+        process = start_detached(command, log)
+        process.returncode = 0  # it is not waited for, and that is no mistake

@@ -174,6 +174,16 @@ def _unwritable(error: OSError, where: Path) -> SessionError:
     )
 
 
+def take_in_late_notes(folder: SessionFolder) -> None:
+    """Take the notes that were left for a session while it was closed into its journal.
+
+    Raises:
+        SessionError: the session is not closed, or another launcher works on it.
+    """
+    with adopted(folder) as journal:
+        _close_again(folder, journal, kept_session(folder, _closed_record(folder)))
+
+
 def _archive_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:
     session = _step_session(folder, kept, read_record(folder.journal))
     _run(_archivers([], kept, changed=True), session, journal, Person(), sealed=True)

@@ -17,6 +17,7 @@ from .files import write_json
 from .session.folder import SessionFolder
 from .session.journal import Journal, ManifestSealed, SessionClosed, StageEntered, finding_event
 from .session.manifest import build_manifest, seal
+from .session.notes import take_in_notes
 from .session.record import SessionRecord, read_record
 from .session.state import note_pending
 from .structs import msgspec
@@ -92,6 +93,7 @@ def finish_closing(closing: Closing, record: SessionRecord) -> SessionRecord:
         record: what its journal says so far.
     """
     pending = record.pending_steps()
+    take_in_notes(closing.folder.path, closing.journal)
     closing.journal.record(
         SessionClosed(record.outcome or "lost", closing.closed_by, record.reason, pending)
     )

@@ -82,7 +82,8 @@ class Acquiring(Recording):
         acquisition = self._start_guarded(spec, variables)
         self.start_time = acquisition.started_at or datetime.now().astimezone()
         _log.info("The acquisition runs as process %d.", acquisition.pid)
-        pump = RecordPump(acquisition, self._journal)
+        folder = self._folder.path if self._folder else None
+        pump = RecordPump(acquisition, self._journal, folder)
         pump.start()
         try:
             self.process_monitor.monitor_process(

@@ -36,6 +36,7 @@ VERBS = (
     "metadata",
     "report",
     "bundle",
+    "serve",
     "attach",
     "stop",
     "recover",

@@ -66,12 +66,18 @@ def show_sessions(
     stream = stream or sys.stdout
     safe = SafeStream(stream)
     width = safe.size()[0] if safe.isatty() else None
-    rows = [_cells(session, states.get(session.folder, session.outcome)) for session in sessions]
+    rows = [cells(session, states.get(session.folder, session.outcome)) for session in sessions]
     print_lines(_table(rows, width), stream)
 
 
-def _cells(session: Summary, state: str) -> dict[str, str]:
-    cells = {
+def cells(session: Summary, state: str) -> dict[str, str]:
+    """What a table of sessions says of one, by the headings, each on one line.
+
+    Args:
+        session: the session.
+        state: its outcome, or what an open one does.
+    """
+    said = {
         "session": session.name,
         "outcome": state,
         "took": "" if session.duration_s is None else clock(session.duration_s),
@@ -81,7 +87,7 @@ def _cells(session: Summary, state: str) -> dict[str, str]:
         "code": session.code[:8] + ("+" if session.dirty and session.code else ""),
         "remarks": "; ".join(_remarks(session)),
     }
-    return {name: one_line(text) for name, text in cells.items()}
+    return {name: one_line(text) for name, text in said.items()}
 
 
 def what_ran(session: Summary) -> str:

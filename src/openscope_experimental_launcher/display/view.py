@@ -106,6 +106,10 @@ class SessionView:
         news.output += self._new_output(final=final or ended)
         return news
 
+    def take(self, event: dict[str, Any]) -> None:
+        """Take in an event that is not in the journal yet."""
+        self._apply(event)
+
     def _grew(self, path: Path) -> bool:
         """Whether a file may hold something new: cheaper to ask than to open it."""
         try:

@@ -38,8 +38,8 @@ def page_of(story: Story) -> str:
     )
     environment.globals["points"] = Markup  # digits, commas and blanks of our own
     environment.globals["long_text"] = lambda text: escape(shown(text, LONG_TEXT))
-    script = _asset("uPlot.iife.min.js") + "\n" + _asset("report.js")
-    style = _asset("uPlot.min.css") + "\n" + _asset("report.css")
+    script = "\n".join(map(_asset, ("uPlot.iife.min.js", "plotting.js", "report.js")))
+    style = "\n".join(map(_asset, ("uPlot.min.css", "palette.css", "report.css")))
     template = environment.from_string(_asset("report.html.jinja"))
     return template.render(
         **context_of(story),

@@ -190,6 +190,7 @@ class Journal:
         self._log: LineLog | None = None
         self._sequence = 0
         self._imported: dict[str, int] = {}
+        self._notes: set[str] = set()
         self._waiting: list[tuple[dict[str, Any], bool]] = []
         self._writing = threading.Lock()
 
@@ -220,6 +221,8 @@ class Journal:
         run, number = record.get("guard_run"), record.get("guard_seq")
         if isinstance(run, str) and isinstance(number, int):
             self._imported[run] = number
+        if isinstance(record.get("note"), str):
+            self._notes.add(record["note"])
 
     def record(self, event: Event) -> None:
         """Write one event of the launcher."""
@@ -247,6 +250,21 @@ class Journal:
                 "guard_seq": sequence,
             },
         )
+
+    def import_note(self, note: NoteAdded, *, number: str, time: str, mono: float) -> None:
+        """Write a note that was left from beside, once, with the time at which it was left.
+
+        Args:
+            note: the note.
+            number: its own, which no other note has.
+            time: when it was left, ISO 8601.
+            mono: the same on the monotonic clock.
+        """
+        if number in self._notes:
+            return
+        at = {"time": time, "mono": mono, "note": number}
+        self._append(note.name, msgspec.structs.asdict(note), sync=note.milestone, at=at)
+        self._notes.add(number)
 
     def _append(
         self, name: str, data: dict[str, Any], *, sync: bool, at: dict[str, Any] | None = None

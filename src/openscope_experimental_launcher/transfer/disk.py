@@ -58,9 +58,7 @@ def digest_on_disk(path: Path, algorithm: str, on_bytes: OnBytes = lambda _: Non
 
 def open_source(path: Path) -> BinaryIO:
     """Open a file for reading, unbuffered. A link is not followed where the system has a way."""
-    return open(
-        path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ | _BINARY)
-    )
+    return open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ | _BINARY))
 
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)

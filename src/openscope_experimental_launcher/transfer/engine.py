@@ -12,36 +12,24 @@ files are copied.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import suppress
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 from ..errors import TransferError
 from ..files import replace_file, sync_folder
-from .disk import BLOCK, SYNCS_AT_ONCE, digest_on_disk, open_source, sync_all
-from .failures import in_words, may_pass
-from .onefile import (
-    Item,
-    Passing,
-    Written,
-    changed,
-    damaged_again,
-    keep_time,
-    not_as_sealed,
-    open_writer,
-    reading,
-    write_whole,
-)
+from .disk import BLOCK, SYNCS_AT_ONCE, digest_on_disk, sync_all
+from .failures import in_words, may_pass, too_small
+from .onefile import Item, Passing, Written, damaged_again, keep_time, reading
 from .paths import extended, shown
 from .places import Place
-from .streaming import Writer, stream
+from .tally import Outcome, Progress, Tally
 from .trust import look_of
+from .writing import Originals, as_written, at
 
 PATIENCE_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds to wait before another pass, each time that one brought nothing; then it is given up."""
@@ -52,61 +40,8 @@ _BATCH_FILES = 400
 _LOOK_S = 0.2
 
 
-class Outcome(NamedTuple):
-    """What came of copying to one place.
-
-    Attributes:
-        copied: names of the files that were copied and verified.
-        there: names of those that were there already, verified.
-        size_bytes: the sizes of both together.
-        failures: what became of the others, by their names.
-        away: why the place can take no more now, or None.
-    """
-
-    copied: list[str]
-    there: list[str]
-    size_bytes: int
-    failures: dict[str, TransferError]
-    away: OSError | None
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything has arrived."""
-        return self.away is None and not self.failures
-
-
-class Progress(NamedTuple):
-    """How far a transfer is.
-
-    Attributes:
-        done: bytes that were copied and read back, counted so that it ends at `total`.
-        total: bytes of all files.
-        files: how many files have arrived everywhere.
-        waiting: what is waited for before another try; empty when it goes on.
-    """
-
-    done: int
-    total: int
-    files: int
-    waiting: str = ""
-
-
 class _Stopped(Exception):
     """Somebody wants the end."""
-
-
-class _Ledger:
-    """What has become of the files at one place."""
-
-    def __init__(self) -> None:
-        self.copied: list[str] = []
-        self.there: list[str] = []
-        self.done: set[str] = set()
-        self.size_bytes = 0
-        self.failures: dict[str, TransferError] = {}
-
-    def settled(self, name: str) -> bool:
-        return name in self.done or name in self.failures
 
 
 class Copying:
@@ -133,23 +68,16 @@ class Copying:
         patience_s: Sequence[float] = PATIENCE_S,
         on_progress: Callable[[Progress], object] = lambda _: None,
     ) -> None:
-        self.source = extended(source)
         self.items = list(items)
         self.places = list(places)
-        self._algorithm = algorithm
         self._retries = retries
         self._patience_s = patience_s
-        self._on_progress = on_progress
         self._stop = threading.Event()
-        self._lock = threading.Lock()
         self._one_large = threading.Lock()
-        self._ledgers = {place: _Ledger() for place in self.places}
+        self._tally = Tally(self.places, on_progress)
+        self._originals = Originals(extended(source), algorithm, self._on_bytes)
         self._passing: dict[str, TransferError] = {}
-        self._went_on = False
         self._sizes: dict[str, int] = {}
-        self._units = 0
-        self._total_units = 0
-        self._arrived = 0
 
     # -- passes ------------------------------------------------------------------------------------
 
@@ -165,40 +93,51 @@ class Copying:
         self._measure()
         tries = 0
         while True:
-            self._went_on = False
+            arrived = self._tally.arrived
             self._pass()
-            tries = 0 if self._went_on else tries
+            went_on = self._tally.arrived > arrived or any(p.went_on for p in self.places)
+            tries = 0 if went_on else tries
             waiting = self._worth_waiting()
             if not waiting or tries == len(self._patience_s):
                 break
-            self._tell(waiting)
+            self._tally.tell(waiting)
             self._stop.wait(self._patience_s[tries])
             tries += 1
-        return {place: self._outcome(place) for place in self.places}
+        return {
+            place: self._tally.outcome(place, len(self._wanted(place)), self._passing)
+            for place in self.places
+        }
 
     def _measure(self) -> None:
         for item in self.items:
             try:
-                self._sizes[item.name] = self._original(item).lstat().st_size
+                self._sizes[item.name] = self._originals.path(item).lstat().st_size
             except OSError:  # which is found and said when its turn comes
                 self._sizes[item.name] = 0
-        self._total_units = 2 * sum(
-            self._sizes[item.name]
-            for place in self.places
-            for item in self.items
-            if place.wants(item.name)
-        )
-        self._tell()
+        self._tally.expect(sum(self._size_of(self._wanted(place)) for place in self.places))
+
+    def _wanted(self, place: Place) -> list[Item]:
+        return [item for item in self.items if place.wants(item.name)]
+
+    def _size_of(self, items: Iterable[Item]) -> int:
+        return sum(self._sizes[item.name] for item in items)
 
     def _pass(self) -> None:
         self._passing.clear()
         for place in self.places:
-            place.failure = None
-            self._at(place, place.open)
-        left = [item for item in self.items if any(self._lacks(p, item) for p in self.places)]
-        with ThreadPoolExecutor(_WORKERS, "transfer") as workers:
+            place.failure, place.went_on = None, False
+            at(place, lambda place=place: self._open(place))  # type: ignore[misc]
+        open_ = [place for place in self.places if place.failure is None]
+        left = [i for i in self.items if any(self._tally.lacks(p, i.name) for p in open_)]
+        with (
+            ThreadPoolExecutor(_WORKERS, "transfer") as workers,
+            ThreadPoolExecutor(_WORKERS * len(self.places), "transfer-settle") as settlers,
+        ):
             try:
-                running = {workers.submit(self._do, batch) for batch in self._batches(left)}
+                running = {
+                    workers.submit(self._do, batch, settlers)
+                    for batch in _batches(left, self._sizes)
+                }
                 while running:  # in short waits, so that Ctrl-C is heard on Windows too
                     done, running = wait(running, _LOOK_S, FIRST_EXCEPTION)
                     for future in done:
@@ -208,6 +147,27 @@ class Copying:
                 workers.shutdown(cancel_futures=True)
                 raise
 
+    def _open(self, place: Place) -> None:
+        """See that a place is there and has room for what it lacks."""
+        place.open()
+        lacking = [i for i in self._wanted(place) if self._tally.lacks(place, i.name)]
+        free = place.free_bytes()
+        if free >= self._size_of(lacking):
+            return
+        needed = sum(self._lacking_bytes(place, item) for item in lacking)
+        if free < needed:
+            raise too_small(place, needed, free)
+
+    def _lacking_bytes(self, place: Place, item: Item) -> int:
+        """How much room a file still needs at a place where something of it may be."""
+        try:
+            status = self._originals.path(item).lstat()
+        except OSError:
+            return 0
+        file = as_written(place, item, status, "")
+        there = max(map(_size_on_disk, (file.target, file.partial)))
+        return max(status.st_size - there, 0)
+
     def _worth_waiting(self) -> str:
         """What is worth waiting for, in words; empty when there is nothing."""
         for place in self.places:
@@ -215,72 +175,24 @@ class Copying:
                 return f"{shown(place.root)}: {in_words(place.failure)}"
         return next((error.message for error in self._passing.values()), "")
 
-    def _outcome(self, place: Place) -> Outcome:
-        ledger = self._ledgers[place]
-        left = {
-            name: error
-            for name, error in self._passing.items()
-            if place.wants(name) and name not in ledger.done
-        }
-        return Outcome(
-            ledger.copied,
-            ledger.there,
-            ledger.size_bytes,
-            {**left, **ledger.failures},
-            place.failure,
-        )
-
-    def _batches(self, items: Iterable[Item]) -> Iterator[list[Item]]:
-        """Large files alone, small ones together, in their order."""
-        batch: list[Item] = []
-        size = 0
-        for item in items:
-            if self._sizes[item.name] > BLOCK:
-                yield [item]
-                continue
-            batch.append(item)
-            size += self._sizes[item.name]
-            if size > _BATCH_BYTES or len(batch) >= _BATCH_FILES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
-
     # -- one batch ---------------------------------------------------------------------------------
 
-    def _do(self, batch: list[Item]) -> None:
+    def _do(self, batch: list[Item], settlers: ThreadPoolExecutor) -> None:
         with suppress(_Stopped):
             written: dict[Place, list[Written]] = {place: [] for place in self.places}
             for item in batch:
                 self._write_item(item, self.places, written)
-            self._settle_all(written)
+            settling = [
+                settlers.submit(self._settle_at, place, files)
+                for place, files in written.items()
+                if files
+            ]
+            for future in settling:
+                future.result()
 
-    def _settle_all(self, written: dict[Place, list[Written]]) -> None:
-        wanted = [(place, files) for place, files in written.items() if files]
-        others = [
-            threading.Thread(target=self._settle_quietly, args=pair, daemon=True)
-            for pair in wanted[1:]
-        ]
-        for thread in others:
-            thread.start()
-        for pair in wanted[:1]:
-            self._settle_quietly(*pair)
-        for thread in others:
-            thread.join()
-        self._check_stop()
-
-    def _settle_quietly(self, place: Place, files: list[Written]) -> None:
+    def _settle_at(self, place: Place, files: list[Written]) -> None:
         with suppress(_Stopped):
-            self._at(place, lambda: self._settle(place, files))
-
-    def _at(self, place: Place, work: Callable[[], object]) -> None:
-        """Do something at a place; what goes wrong there is kept."""
-        try:
-            work()
-        except OSError as error:
-            place.failure = error
-
-    # -- writing -----------------------------------------------------------------------------------
+            at(place, lambda: self._settle(place, files))
 
     def _write_item(
         self, item: Item, places: Sequence[Place], written: dict[Place, list[Written]]
@@ -289,30 +201,25 @@ class Copying:
         try:
             status = self._look_at(item)
             lacking = [place for place in places if self._must_go(place, item, status)]
-            if not lacking:
-                return
-            if status.st_size > BLOCK:
-                made = self._write_large(item, lacking)
-            else:
-                made = self._write_small(item, lacking)
+            large = status.st_size > BLOCK
+            # One at a time, so that a disk with a moving head reads one file from end to end.
+            with self._one_large if large else nullcontext():
+                made = self._originals.write(item, lacking, large=large) if lacking else {}
         except Passing as passing:
             self._passing[item.name] = passing.error
         except TransferError as error:
             for place in places:
-                self._ledgers[place].failures[item.name] = error
+                self._tally.fail(place, item.name, error)
         else:
             for place, file in made.items():
                 written[place].append(file)
 
     def _must_go(self, place: Place, item: Item, status: os.stat_result) -> bool:
-        if not self._lacks(place, item) or place.failure is not None:
+        if place.failure is not None or not self._tally.lacks(place, item.name):
             return False
         there: list[bool] = []
-        self._at(place, lambda: there.append(self._is_there(place, item, status)))
+        at(place, lambda: there.append(self._is_there(place, item, status)))
         return there == [False]
-
-    def _lacks(self, place: Place, item: Item) -> bool:
-        return place.wants(item.name) and not self._ledgers[place].settled(item.name)
 
     def _is_there(self, place: Place, item: Item, status: os.stat_result) -> bool:
         target = place.target(item.name)
@@ -328,7 +235,7 @@ class Copying:
             if not digest:
                 return False
             place.trust.note(item.name, look_of(status), look_of(copy), digest)
-        self._arrive(place, item, status.st_size, there=True)
+        self._tally.arrive(place, item.name, status.st_size, there=True)
         return True
 
     def _compared(
@@ -337,95 +244,14 @@ class Copying:
         """The checksum of a copy that is there and right; empty when it is not."""
         if copy.st_size != status.st_size:
             return ""
-        digest = digest_on_disk(target, self._algorithm, lambda _: self._check_stop())
+        digest = digest_on_disk(target, self._originals.algorithm, lambda _: self._check_stop())
         expected = item.sealed
         if not expected:
-            with reading(self._original(item)) as original:
-                expected = digest_on_disk(original, self._algorithm, lambda _: self._check_stop())
-        return digest if digest == expected else ""
-
-    def _write_small(self, item: Item, places: Sequence[Place]) -> dict[Place, Written]:
-        with reading(self._original(item)), open_source(self._original(item)) as stream_:
-            before = os.fstat(stream_.fileno())
-            content = b"".join(iter(lambda: stream_.read(BLOCK), b""))
-            after = os.fstat(stream_.fileno())
-        digest = hashlib.new(self._algorithm, content).hexdigest()
-        self._check_read(item, before, after, len(content), digest)
-        made: dict[Place, Written] = {}
-        for place in places:
-            file = self._as_written(place, item, before, digest)
-            self._at(place, lambda file=file, place=place: write_whole(place, file, content))  # type: ignore[misc]
-            if place.failure is None:
-                made[place] = file
-                self._count(len(content))
-        return made
-
-    def _write_large(self, item: Item, places: Sequence[Place]) -> dict[Place, Written]:
-        # One at a time, so that a disk with a moving head reads one file from end to end.
-        with (
-            self._one_large,
-            reading(self._original(item)),
-            open_source(self._original(item)) as source,
-        ):
-            before = os.fstat(source.fileno())
-            files = {place: self._as_written(place, item, before, "") for place in places}
-            writers: dict[Place, Writer] = {}
-            for place, file in files.items():
-                self._at(
-                    place,
-                    lambda p=place, f=file: writers.update({p: open_writer(p, f)}),  # type: ignore[misc]
+            with reading(self._originals.path(item)) as original:
+                expected = digest_on_disk(
+                    original, self._originals.algorithm, lambda _: self._check_stop()
                 )
-            if not writers:
-                return {}
-            digest, size = stream(
-                source,
-                list(writers.values()),
-                self._algorithm,
-                lambda count: self._on_bytes(count, len(writers)),
-            )
-            after = os.fstat(source.fileno())
-        for place, writer in writers.items():
-            if writer.error is not None:
-                place.failure = writer.error
-                self._went_on |= writer.written > BLOCK
-        if all(writer.error for writer in writers.values()):
-            return {}
-        self._check_read(item, before, after, size, digest, list(files.values()))
-        return {
-            place: files[place]._replace(digest=digest)
-            for place, writer in writers.items()
-            if writer.error is None
-        }
-
-    def _check_read(
-        self,
-        item: Item,
-        before: os.stat_result,
-        after: os.stat_result,
-        size: int,
-        digest: str,
-        made: Sequence[Written] = (),
-    ) -> None:
-        """See that what was read is one state of the file, and the one that was sealed."""
-        error: Exception | None = None
-        if look_of(before) != look_of(after) or size != before.st_size:
-            error = Passing(changed(self._original(item)))
-        elif item.sealed and digest != item.sealed:
-            error = not_as_sealed(self._original(item))
-        if error is not None:
-            for file in made:
-                with suppress(OSError):
-                    file.partial.unlink()
-            raise error
-
-    def _as_written(self, place: Place, item: Item, status: os.stat_result, digest: str) -> Written:
-        target = place.target(item.name)
-        look = look_of(status)
-        # Of a fixed length, since the file's own name may be as long as the system allows; another
-        # state of the file has another one, and is never continued.
-        state = hashlib.sha256(repr((item.name, *look)).encode("utf-8", "surrogateescape"))
-        partial = target.with_name(f".{state.hexdigest()[:16]}.partial")
-        return Written(item, partial, target, look, digest)
+        return digest if digest == expected else ""
 
     # -- settling ----------------------------------------------------------------------------------
 
@@ -445,7 +271,7 @@ class Copying:
         good: list[Written] = []
         damaged: list[Written] = []
         for file in files:
-            digest = digest_on_disk(file.partial, self._algorithm, self._on_bytes)
+            digest = digest_on_disk(file.partial, self._originals.algorithm, self._on_bytes)
             (good if digest == file.digest else damaged).append(file)
         for file in good:
             if os.utime not in os.supports_fd:
@@ -456,7 +282,7 @@ class Copying:
         place.check()
         for file in good:
             place.trust.note(file.item.name, file.source, look_of(file.target.lstat()), file.digest)
-            self._arrive(place, file.item, file.source.size, there=False)
+            self._tally.arrive(place, file.item.name, file.source.size, there=False)
         return damaged
 
     def _written_again(self, place: Place, damaged: list[Written], *, last: bool) -> list[Written]:
@@ -464,64 +290,54 @@ class Copying:
             with suppress(FileNotFoundError):
                 file.partial.unlink()
             if last:
-                error = damaged_again(file, self._retries + 1)
-                self._ledgers[place].failures[file.item.name] = error
+                self._tally.fail(place, file.item.name, damaged_again(file, self._retries + 1))
             else:
-                self._count(-2 * file.source.size)
+                self._tally.count(-2 * file.source.size)
         again: dict[Place, list[Written]] = {place: []}
         for file in [] if last else damaged:
             self._write_item(file.item, [place], again)
         return again[place]
 
-    # -- counting ----------------------------------------------------------------------------------
-
-    def _original(self, item: Item) -> Path:
-        return self.source / PurePosixPath(item.name)
-
     def _look_at(self, item: Item) -> os.stat_result:
-        with reading(self._original(item)):
-            status = self._original(item).lstat()
+        with reading(self._originals.path(item)):
+            status = self._originals.path(item).lstat()
         if not stat.S_ISREG(status.st_mode):
             raise TransferError(
                 f"{item.name} is a link or no regular file.",
                 code="copy-source-link",
-                where=shown(self._original(item)),
+                where=shown(self._originals.path(item)),
                 fix="Put the file itself into the session folder.",
             )
         return status
 
-    def _arrive(self, place: Place, item: Item, size: int, *, there: bool) -> None:
-        ledger = self._ledgers[place]
-        with self._lock:
-            ledger.done.add(item.name)
-            (ledger.there if there else ledger.copied).append(item.name)
-            ledger.size_bytes += size
-            self._went_on = True
-            self._arrived += 1
-            if there:
-                self._units += 2 * size
-        self._tell()
-
-    def _on_bytes(self, count: int, places: int = 1) -> None:
+    def _on_bytes(self, count: int) -> None:
         self._check_stop()
-        self._count(count * places)
-
-    def _count(self, units: int) -> None:
-        with self._lock:
-            self._units += units
-        self._tell()
-
-    def _tell(self, waiting: str = "") -> None:
-        each = 2 * max(len(self.places), 1)
-        self._on_progress(
-            Progress(
-                min(self._units, self._total_units) // each,
-                self._total_units // each,
-                self._arrived // max(len(self.places), 1),
-                waiting,
-            )
-        )
+        self._tally.count(count)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise _Stopped
+
+
+def _size_on_disk(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _batches(items: Iterable[Item], sizes: Mapping[str, int]) -> Iterator[list[Item]]:
+    """Large files alone, small ones together, in their order."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        if sizes[item.name] > BLOCK:
+            yield [item]
+            continue
+        batch.append(item)
+        size += sizes[item.name]
+        if size > _BATCH_BYTES or len(batch) >= _BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

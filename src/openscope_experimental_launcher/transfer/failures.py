@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
+
+from ..errors import TransferError
+from .paths import shown
+
+if TYPE_CHECKING:
+    from .places import Place
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 _FULL_WINDOWS = {39, 112, 1295}  # handle disk full, disk full, disk quota exceeded
@@ -44,3 +51,13 @@ def may_pass(error: OSError) -> bool:
 def in_words(error: OSError) -> str:
     """What the system says of it."""
     return error.strerror or str(error)
+
+
+def too_small(place: Place, needed: int, free: int) -> TransferError:
+    """The error for a place that cannot take all that it lacks."""
+    return TransferError(
+        f"The destination needs {needed / 1e9:.2f} GB and has {free / 1e9:.2f} GB free.",
+        code="copy-destination-full",
+        where=shown(place.root),
+        fix="Make room there, or name another destination.",
+    )

@@ -53,6 +53,8 @@ class Place:
         self.skip_there = skip_there
         self.failure: OSError | None = None
         """Why nothing more can be copied here now."""
+        self.went_on = False
+        """Whether something of a large file was written before that."""
         self._make_root = make_root
         self._device: int | None = None
         self._made: set[str] = set()

@@ -144,7 +144,7 @@ def make_plan(
         engine=engine,
         launch=launch._replace(environment=environment),
         script_checksum=_checksum(source, launch.script),
-        limits=parameters.model_dump(include=set(_LIMITS)),
+        limits=parameters.values(_LIMITS),
         output_root=output_root(parameters.output_root_folder, rehearsal=rehearsal),
         rig_id=parameters.rig_id or platform.node(),
         parameter_file=loaded.file.absolute() if loaded.file else None,

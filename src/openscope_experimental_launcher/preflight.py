@@ -200,7 +200,7 @@ def _room_finding(plan: Plan, free: int, reserve_gb: float) -> Finding:
     parameters = plan.parameters
     expected = sum(item.min_mb_per_min or 0.0 for item in parameters.expect.values())
     keys = {*SAME_EXPERIMENT, "max_duration_s"}
-    values = parameters.model_dump(mode="json", include=keys)
+    values = parameters.values(keys)
     estimate = None if plan.rehearsal else estimate_room(root, values, expected)
     if estimate is None:
         return Finding("ok", "output-folder", f"{words}.", str(root))

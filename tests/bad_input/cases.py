@@ -29,9 +29,9 @@ from openscope_experimental_launcher.cli.app import run_command_line
 from openscope_experimental_launcher.display.view import SessionView
 from openscope_experimental_launcher.engines.bonsai import player
 from openscope_experimental_launcher.parameters.model import (
+    FIELDS,
     PASSED_ON,
     SPELLINGS,
-    Parameters,
 )
 from openscope_experimental_launcher.session.folder import SessionFolder
 
@@ -108,7 +108,7 @@ def damaged(content: bytes, data: st.DataObject, pieces: st.SearchStrategy[bytes
 # Parameter files
 
 _NETWORK = ("repository_url", "local_repository_path", "metadata_service_base_url")
-_KEYS = sorted({*Parameters.model_fields, *PASSED_ON, *SPELLINGS} - {*_NETWORK})
+_KEYS = sorted({*FIELDS, *PASSED_ON, *SPELLINGS} - {*_NETWORK})
 _LAUNCHERS = ["python", "command", "bonsai", "base", "nothing"]
 parameter_files = st.fixed_dictionaries(
     {"launcher": st.sampled_from(_LAUNCHERS)},

@@ -99,7 +99,7 @@ def source(repository: Path) -> FolderSource:
 def parameters() -> Callable[..., Parameters]:
     def make(**given: Any) -> Parameters:
         usual = {"script_path": "src/oddball.bonsai", "bonsai_exe_path": "bonsai/Bonsai.exe"}
-        return Parameters.model_validate(usual | given)
+        return Parameters.read(usual | given)
 
     return make
 

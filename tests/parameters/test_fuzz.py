@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from openscope_experimental_launcher.errors import LauncherError, ParameterError
 from openscope_experimental_launcher.parameters.camstim import read_config
 from openscope_experimental_launcher.parameters.layers import load, offers, parse_set
-from openscope_experimental_launcher.parameters.model import KNOWN_KEYS, check_subject
+from openscope_experimental_launcher.parameters.model import KNOWN_KEYS
+from openscope_experimental_launcher.parameters.names import check_subject
 
 fuzz = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
@@ -103,7 +104,7 @@ def test_arbitrary_layers(
     loaded = load_bytes(raw, config=sections, answers=answers, overrides=over)
     if loaded is not None:
         json.dumps(loaded.values, allow_nan=False).encode()
-        json.dumps(loaded.parameters.model_dump(), allow_nan=False).encode()
+        json.dumps(loaded.parameters.values(), allow_nan=False).encode()
         for finding in loaded.warnings:
             assert finding.render().replace("\n", "").isprintable()
         if loaded.parameters.subject_id is not None:

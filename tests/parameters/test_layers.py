@@ -123,7 +123,7 @@ class TestNull:
         assert loaded.values["stop_grace_s"] is None
 
     def test_it_is_passed_on_under_other_keys(self, load_params: Load) -> None:
-        assert load_params({"mine": None}).parameters.model_extra == {"mine": None}
+        assert load_params({"mine": None}).parameters.others == {"mine": None}
 
     def test_it_hides_what_lies_below(self, load_params: Load) -> None:
         loaded = load_params({"max_duration_s": 5}, overrides={"max_duration_s": None})
@@ -189,7 +189,7 @@ class TestUnknownKeys:
         else:
             assert "Did you mean" not in warning.message
         assert loaded.values[key] == [1, {"x": 2}]
-        assert (loaded.parameters.model_extra or {})[key] == [1, {"x": 2}]
+        assert loaded.parameters.others[key] == [1, {"x": 2}]
         assert loaded.origins[key] == "parameter file"
 
     def test_known_keys_give_no_warning(self, load_params: Load) -> None:

@@ -30,7 +30,7 @@ def expanded(load_params: Load) -> Callable[..., Any]:
     def expand(text: Any, rehearsal: bool = False, **more: Any) -> Any:
         content = {"output_root_folder": "data", "text": text, **more}
         loaded = load_params(content, rehearsal=rehearsal)
-        return (loaded.parameters.model_extra or {})["text"]
+        return loaded.parameters.others["text"]
 
     return expand
 

@@ -38,7 +38,7 @@ def expanded(load_params: Load) -> Callable[..., Any]:
             "text": text,
             **more,
         }
-        return (load_params(content).parameters.model_extra or {})["text"]
+        return load_params(content).parameters.others["text"]
 
     return expand
 
@@ -105,7 +105,7 @@ def test_keys_refer_to_keys(load_params: Load) -> None:
     parameters = load_params(
         {"subject_id": "m", "a": "<{b}>", "b": "[{c}]", "c": "{subject_id}{{x}}"}
     ).parameters
-    assert parameters.model_extra == {"a": "<[m{x}]>", "b": "[m{x}]", "c": "m{x}"}
+    assert parameters.others == {"a": "<[m{x}]>", "b": "[m{x}]", "c": "m{x}"}
 
 
 def test_the_values_of_the_file_stay_as_written(load_params: Load) -> None:

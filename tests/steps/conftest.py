@@ -44,7 +44,7 @@ class Lab:
         self.journal.open(self.folder.journal)
 
     def parameters(self, **values: Any) -> Parameters:
-        return Parameters.model_validate({"subject_id": "614173", "user_id": "ada", **values})
+        return Parameters.read({"subject_id": "614173", "user_id": "ada", **values})
 
     def session(self, parameters: Parameters, **changes: Any) -> StepSession:
         given: dict[str, Any] = {

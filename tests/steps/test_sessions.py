@@ -292,7 +292,7 @@ class TestAgain:
 
         kept = kept_session(SessionFolder(moved), read_record(moved / "journal.jsonl"))
         assert kept is not None
-        extra = kept.parameters.model_extra or {}
+        extra = kept.parameters.others
         assert extra["experiment_notes_filename"] == f"{moved}/sub/my notes.txt"
 
 

@@ -539,7 +539,8 @@ class BaseExperiment:
             return
         from ..engines.bonsai.launch import exe_path
 
-        parameters = plan.parameters.model_dump(exclude_none=True)
+        given = plan.parameters.values().items()
+        parameters = {key: value for key, value in given if value is not None}
         parameters["bonsai_exe_path"] = str(exe_path(plan.parameters, plan.source))
         self._tell(f"Making sure of Bonsai ({plan.parameters.bonsai_setup_script})")
         if not self.bonsai_interface.setup_bonsai_environment(parameters, plan.source.root):

@@ -44,7 +44,7 @@ def save_metadata(
         same = loaded.raw is not None and plan.parameter_file == parameter_file.absolute()
         raw = loaded.raw if same and loaded.raw is not None else parameter_file.read_bytes()
         records.save_original(folder, parameter_file, raw)
-    values = bind(plan.parameters.model_dump(mode="json"), str(session.path), session.name)
+    values = bind(plan.parameters.values(), str(session.path), session.name)
     records.save_processed(folder, values, rehearsal=rehearsal)
     given = {key: value for key, value in loaded.values.items() if key not in SPELLINGS}
     records.save_given(folder, given, rehearsal=rehearsal)

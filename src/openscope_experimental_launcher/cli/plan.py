@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
         return 0
     show_plan(shown, free_bytes=None, warnings=[*experiment.parameter_warnings, *asked])
-    values = mask_values(plan.parameters.model_dump(mode="json"))
+    values = mask_values(plan.parameters.values())
     unknown_yet = {finding.where for finding in asked}
     show_origins(
         (key, show(json.dumps(values[key], ensure_ascii=False)), origin)

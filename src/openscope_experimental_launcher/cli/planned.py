@@ -36,14 +36,13 @@ def loaded(
         make: makes the experiment, when it is to be another than the usual one.
     """
     from ..base.experiment import BaseExperiment
-    from ..base.terminal import tell
     from ..parameters.layers import PROMPT
 
-    options = options_from(args)._replace(
-        defaults=True,
-        interactive=False,
-        tell=tell if sys.stdout.isatty() else None,
-    )
+    options = options_from(args)._replace(defaults=True, interactive=False)
+    if sys.stdout.isatty():
+        from ..base.terminal import tell
+
+        options = options._replace(tell=tell)
     experiment = (make or BaseExperiment)(options)
     experiment.load_parameters(Path(args.param_file))
     asked = [

@@ -12,10 +12,11 @@ import math
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ..errors import Finding, ParameterError, ParameterFileNotFoundError
 from .wording import join_path, printable, shown, unusable_character
@@ -274,12 +275,11 @@ class _Token(NamedTuple):
     given_before: bool
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class _Level:
+class _Level(msgspec.Struct, eq=False):
     is_object: bool
     wants_key: bool
     label: str | int = 0
-    keys: set[str] = field(default_factory=set)
+    keys: set[str] = set()
 
     def take_key(self, key: str) -> bool:
         """Go on to a key of this object; whether it has been there before."""

@@ -11,27 +11,25 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+import msgspec
 
 from ..errors import Finding, ParameterError, nearest
 from . import placeholders
 from .jsonfile import LARGEST_INTEGER, parse_object, parse_value, read_bytes
 from .model import (
     ASKED_FOR,
+    FIELDS,
     KNOWN_KEYS,
     SPELLINGS,
     Parameters,
     canonical,
-    check_subject,
-    check_user,
-    faults,
     holds_keys,
     keeps_text,
 )
+from .names import check_subject, check_user
 from .rigfile import RigFile
 from .wording import join_path, printable, shown, unusable_character
 
@@ -142,7 +140,7 @@ def load(
     return Loaded(
         parameters,
         values=_both_spellings(merged.values),
-        origins=dict.fromkeys(Parameters.model_fields, DEFAULT) | merged.origins,
+        origins=dict.fromkeys(FIELDS, DEFAULT) | merged.origins,
         warnings=tuple(finding for finding in findings if finding.level == "warning"),
         file=file,
         raw=raw,
@@ -182,13 +180,12 @@ def _rig_layer(rig: RigFile | None) -> Layer:
     return Layer(RIG_FILE, values, printable(str(rig.path)))
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class _Merged:
+class _Merged(msgspec.Struct, eq=False):
     """Layers put over one another, under the model's spellings."""
 
-    values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    sources: dict[str, str] = {}
 
     def source(self, key: str) -> str:
         """Where a person finds the value of `key`."""
@@ -288,7 +285,7 @@ def _usable_text(text: str, path: tuple[str | int, ...]) -> str:
 
 
 def _with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {name: field.default for name, field in Parameters.model_fields.items()}
+    defaults = {name: field.default for name, field in FIELDS.items()}
     nulls = {key for key in defaults if values.get(key) is None}
     return defaults | {key: value for key, value in values.items() if key not in nulls}
 
@@ -296,9 +293,9 @@ def _with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 def _validate(values: Mapping[str, Any], merged: _Merged, findings: list[Finding]) -> Parameters:
     """The model of `values`. Faults, together with those found before, are raised as one error."""
     try:
-        parameters = Parameters.model_validate(values)
-    except ValidationError as error:
-        findings = [*findings, *faults(error, merged.source)]
+        parameters = Parameters.read(values, merged.source)
+    except ParameterError as error:
+        findings = [*findings, *error.findings]
         parameters = Parameters()
     _raise_errors(findings)
     return parameters

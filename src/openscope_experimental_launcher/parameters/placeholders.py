@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..errors import Finding, Level, did_you_mean
-from .model import ASKED_FOR, PATH_FIELDS, Parameters, canonical
+from .model import ASKED_FOR, FIELDS, PATH_FIELDS, canonical
 from .paths import on_missing_drive, rehearsal_path, with_own_separators
 from .wording import join_path, shown
 
@@ -130,16 +131,15 @@ def expand(
     return Expanded(expanded, (*expander.findings, *early), frozenset(expander.used))
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class _Expander:
+class _Expander(msgspec.Struct, eq=False):
     values: Mapping[str, Any]
     place: Callable[[str], str]
     rehearsal: bool
-    findings: list[Finding] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)
-    done: dict[str, Any] = field(default_factory=dict)
-    chain: list[str] = field(default_factory=list)
-    paths: set[str] = field(default_factory=lambda: {*PATH_FIELDS, *_PATH_SLOTS})
+    findings: list[Finding] = []
+    used: set[str] = set()
+    done: dict[str, Any] = {}
+    chain: list[str] = []
+    paths: set[str] = msgspec.field(default_factory=lambda: {*PATH_FIELDS, *_PATH_SLOTS})
 
     def value_of(self, key: str) -> Any:
         """The expanded value of a top-level key."""
@@ -259,7 +259,7 @@ class _Expander:
         value = self.value_of(key)
         if isinstance(value, bool):
             return "true" if value else "false"
-        if value is not None and not (value == "" and key in Parameters.model_fields):
+        if value is not None and not (value == "" and key in FIELDS):
             return str(value)
         if key == "output_root_folder":
             return SLOT_ROOT

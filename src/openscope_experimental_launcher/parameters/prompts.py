@@ -14,7 +14,8 @@ from typing import TextIO
 
 from ..errors import ParameterError
 from .layers import Loaded
-from .model import ASKED_FOR, check_subject, check_user
+from .model import ASKED_FOR
+from .names import check_subject, check_user
 
 DOCUMENTED_DEFAULTS = {"subject_id": "test_subject", "user_id": "test_user"}
 """What a run takes that says it is only a test (`--defaults`, the demo)."""

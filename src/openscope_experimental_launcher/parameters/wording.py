@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import json
+import operator
+import types
 from collections.abc import Sequence
 from typing import Any
 
 from ..masking import MASK, is_secret_name, mask_values
 
 _LONGEST_SHOWN = 80
+
+MUST_BE = types.MappingProxyType(
+    {
+        "str": ("must be text", "Write it in double quotes."),
+        "int": ("must be a whole number", "Write it without quotes."),
+        "int_from_float": ("must be a whole number", "Write it without a fraction."),
+        "float": ("must be a number", "Write it without quotes."),
+        "bool": ("must be true or false", "Write true or false, without quotes."),
+        "list": ("must be a list", 'Write it in square brackets: ["…", "…"].'),
+        "dict": ("must be an object", 'Write it in braces: {"name": value}.'),
+    }
+)
+"""What a value of a type must be, and how it is written."""
+
+BOUNDS = types.MappingProxyType(
+    {
+        "gt": ("must be more than", operator.gt),
+        "ge": ("must be at least", operator.ge),
+        "le": ("must be at most", operator.le),
+    }
+)
+"""What a bound on a number asks for, and whether a number keeps to it."""
 
 
 def shown(value: Any, path: str = "") -> str:

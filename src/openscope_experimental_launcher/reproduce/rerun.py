@@ -227,7 +227,7 @@ def _acquisition_findings(past: PastSession, plan: Plan) -> Iterator[Finding]:
 
 
 def _parameter_findings(past: PastSession, plan: Plan, meant: set[str]) -> Iterator[Finding]:
-    values = plan.parameters.model_dump(mode="json")
+    values = plan.parameters.values()
     now = mask_values(bind(values, str(past.original_folder), past.name))
     for key, (was, is_now) in changed(past.processed, now).items():
         if key.partition(".")[0] not in meant:

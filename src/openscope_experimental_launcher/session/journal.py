@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar
+
+import msgspec
 
 from ..errors import Finding
 from ..jsonl import LineLog, read_lines
@@ -24,9 +25,7 @@ from ..jsonl import LineLog, read_lines
 JOURNAL_VERSION = 1
 
 
-# Not frozen, and without what nobody asks of them: each generated method delays every session.
-@dataclass(repr=False, eq=False)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """A fact about a session. Subclasses name the fact in the past tense.
 
     Class attributes:
@@ -38,8 +37,7 @@ class Event:
     milestone: ClassVar[bool] = True
 
 
-@dataclass(repr=False, eq=False)
-class SessionOpened(Event):
+class SessionOpened(Event, frozen=True):
     """The folder was claimed. Everything recovery needs to know is here."""
 
     name: ClassVar[str] = "session.opened"
@@ -59,8 +57,7 @@ class SessionOpened(Event):
     rerun_of: str = ""
 
 
-@dataclass(repr=False, eq=False)
-class SessionAgreed(Event):
+class SessionAgreed(Event, frozen=True):
     """Several computers agreed on the session's name, which is this one's too."""
 
     name: ClassVar[str] = "session.agreed"
@@ -72,8 +69,7 @@ class SessionAgreed(Event):
     authenticated: bool
 
 
-@dataclass(repr=False, eq=False)
-class StageEntered(Event):
+class StageEntered(Event, frozen=True):
     """The session went on to its next stage."""
 
     name: ClassVar[str] = "stage.entered"
@@ -81,8 +77,7 @@ class StageEntered(Event):
     stage: str
 
 
-@dataclass(repr=False, eq=False)
-class FindingReported(Event):
+class FindingReported(Event, frozen=True):
     """A check, a diagnosis or a step reported a warning or an error."""
 
     name: ClassVar[str] = "finding.reported"
@@ -102,8 +97,7 @@ def finding_event(stage: str, finding: Finding) -> FindingReported:
     )
 
 
-@dataclass(repr=False, eq=False)
-class RepositoryReady(Event):
+class RepositoryReady(Event, frozen=True):
     """The experiment's code lies at its commit."""
 
     name: ClassVar[str] = "repository.ready"
@@ -115,8 +109,7 @@ class RepositoryReady(Event):
     untracked: int
 
 
-@dataclass(repr=False, eq=False)
-class StepFinished(Event):
+class StepFinished(Event, frozen=True):
     """A step before or after the acquisition ended; one that is tried again ends again."""
 
     name: ClassVar[str] = "step.finished"
@@ -130,8 +123,7 @@ class StepFinished(Event):
     last_lines: tuple[str, ...] = ()
 
 
-@dataclass(repr=False, eq=False)
-class AcquisitionJudged(Event):
+class AcquisitionJudged(Event, frozen=True):
     """What the end of the acquisition means."""
 
     name: ClassVar[str] = "acquisition.judged"
@@ -141,8 +133,7 @@ class AcquisitionJudged(Event):
     attempt: int = 1
 
 
-@dataclass(repr=False, eq=False)
-class AcquisitionRetried(Event):
+class AcquisitionRetried(Event, frozen=True):
     """After a failure the acquisition is started once more."""
 
     name: ClassVar[str] = "acquisition.retried"
@@ -152,8 +143,7 @@ class AcquisitionRetried(Event):
     kept_in: str = ""
 
 
-@dataclass(repr=False, eq=False)
-class NoteAdded(Event):
+class NoteAdded(Event, frozen=True):
     """A person said something."""
 
     name: ClassVar[str] = "note.added"
@@ -161,8 +151,7 @@ class NoteAdded(Event):
     by: str = ""
 
 
-@dataclass(repr=False, eq=False)
-class ManifestSealed(Event):
+class ManifestSealed(Event, frozen=True):
     """The manifest was written; the files it lists change no more."""
 
     name: ClassVar[str] = "manifest.sealed"
@@ -171,15 +160,14 @@ class ManifestSealed(Event):
     size_bytes: int
 
 
-@dataclass(repr=False, eq=False)
-class SessionClosed(Event):
+class SessionClosed(Event, frozen=True):
     """The session is over and its records are complete. The last event of a journal."""
 
     name: ClassVar[str] = "session.closed"
     outcome: str
     closed_by: str
     reason: str = ""
-    pending: list[str] = field(default_factory=list)
+    pending: list[str] = []
 
 
 GUARD_MILESTONES = frozenset(
@@ -222,7 +210,7 @@ class Journal:
 
     def record(self, event: Event) -> None:
         """Write one event of the launcher."""
-        self._append(event.name, asdict(event), sync=event.milestone)
+        self._append(event.name, msgspec.structs.asdict(event), sync=event.milestone)
 
     def import_guard_record(self, run: str, record: dict[str, Any]) -> None:
         """Write one record of a guard, once: one that is there already is passed over.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from .journal import read_journal
 
 
-@dataclass(repr=False, eq=False)
-class SessionRecord:
+class SessionRecord(msgspec.Struct, eq=False):
     """The state of a session as far as its journal goes.
 
     Attributes:
@@ -33,7 +33,7 @@ class SessionRecord:
         last_seq: number of the last event.
     """
 
-    opened: Mapping[str, Any] = field(default_factory=dict)
+    opened: Mapping[str, Any] = {}
     stage: str = ""
     outcome: str = ""
     reason: str = ""
@@ -46,10 +46,10 @@ class SessionRecord:
     ended_at: str = ""
     stop: Mapping[str, Any] | None = None
     sample: Mapping[str, Any] | None = None
-    steps: list[Mapping[str, Any]] = field(default_factory=list)
-    findings: list[Mapping[str, Any]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    notes: list[Mapping[str, Any]] = field(default_factory=list)
+    steps: list[Mapping[str, Any]] = []
+    findings: list[Mapping[str, Any]] = []
+    warnings: list[str] = []
+    notes: list[Mapping[str, Any]] = []
     sealed: Mapping[str, Any] | None = None
     closed: Mapping[str, Any] | None = None
     began: str = ""

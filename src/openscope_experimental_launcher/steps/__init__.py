@@ -24,9 +24,9 @@ from ..errors import StepError, attempt, did_you_mean
 from ..plugins import find_plugin, plugin_names
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from pydantic import BaseModel
+
+    from ..plugins import Plugin
 
 ENTRY_POINT_GROUP = "openscope_experimental_launcher.steps"
 
@@ -151,7 +151,7 @@ def get_step(name: str) -> Step:
     )
 
 
-def _make(entry: EntryPoint) -> Step:
+def _make(entry: Plugin) -> Step:
     made: list[object] = []
     try:
         failure = attempt(lambda: made.append(entry.load()()))
@@ -165,7 +165,7 @@ def _make(entry: EntryPoint) -> Step:
     return step
 
 
-def _broken(entry: EntryPoint, why: str) -> StepError:
+def _broken(entry: Plugin, why: str) -> StepError:
     return StepError(
         f"The step '{entry.name}' is installed but cannot be used: {why}",
         code="step-broken",

@@ -24,9 +24,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import Finding, ParameterError, did_you_mean
-from ..parameters.model import faults
-from ..parameters.wording import join_path, printable, shown
+from ..errors import Finding, ParameterError
+from .faults import located, unknown_keys
 
 OnFailure = Literal["continue", "abort", "prompt"]
 
@@ -126,51 +125,3 @@ def _newest(entry: Mapping[str, Any]) -> _Form:
 
 
 _KEYS = tuple(Entry.model_fields)
-_GENERAL = ("parameter-invalid", "parameter-type")
-
-
-def located(
-    error: ValidationError, places: Mapping[str, str], *, prefix: str = ""
-) -> Iterator[Finding]:
-    """Faults of a step's values with the whole path of their key.
-
-    Args:
-        error: what a model's validation raised.
-        places: where each key stands.
-        prefix: what the others stand in; empty for the file's top level.
-    """
-    for finding, fault in zip(
-        faults(error, lambda _: ""), error.errors(include_url=False), strict=True
-    ):
-        key = str(fault["loc"][0]) if fault["loc"] else ""
-        given = finding.where if fault["type"] != "missing" else join_path(fault["loc"])
-        if key in places:
-            where = places[key] + given[len(key) :]
-        else:
-            where = f"{prefix}.{given}" if prefix else given
-        code = "step-parameter-invalid" if finding.code in _GENERAL else finding.code
-        yield finding._replace(where=where, code=code)
-
-
-def unknown_keys(
-    values: Mapping[str, Any], model: type[BaseModel], place: str
-) -> Iterator[Finding]:
-    """A finding for each key that a model has no field for.
-
-    Args:
-        values: what was given.
-        model: what takes it.
-        place: the object of the parameter file that the keys are in.
-    """
-    extra = model.model_config.get("extra")
-    if extra == "allow":
-        return
-    for key in values:
-        if key not in model.model_fields:
-            yield Finding(
-                "error" if extra == "forbid" else "warning",
-                "step-parameter-unknown",
-                f"The key {shown(key)} is not known here.{did_you_mean(key, model.model_fields)}",
-                where=f"{place}.{printable(key)}",
-                fix=f"Known are: {', '.join(model.model_fields) or 'none'}.",
-            )

@@ -37,7 +37,7 @@ def kept_session(folder: SessionFolder, record: SessionRecord) -> Kept | None:
     before = _former_place(folder)
     if before and before != str(folder.path):
         values = _moved(values, before, str(folder.path))
-    parameters = Parameters.model_validate(values)
+    parameters = Parameters.read(values)
     rehearsal = bool(record.opened.get("rehearsal"))
     return Kept(parameters, _root(folder, record, parameters), rehearsal)
 

@@ -16,7 +16,8 @@ from ..parameters.model import SPELLINGS, Parameters
 from ..parameters.paths import drive_error, on_missing_drive
 from ..parameters.wording import shown
 from . import Phase, Step, get_step, is_installed
-from .entries import Entry, OnFailure, located, read_entry, unknown_keys
+from .entries import Entry, OnFailure, read_entry
+from .faults import located, unknown_keys
 from .fields import path_fields, with_own_paths
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def runs_sealed(step: Step) -> bool:
 
 def session_values(parameters: Parameters) -> dict[str, Any]:
     """All parameters of a session as JSON values, under both spellings of keys that have two."""
-    values = parameters.model_dump(mode="json")
+    values = parameters.values()
     return {**values, **{other: values.get(key) for other, key in SPELLINGS.items()}}
 
 

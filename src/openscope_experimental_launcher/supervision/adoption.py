@@ -12,7 +12,6 @@ import math
 import os
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import Finding
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _LOOK_S = 0.1
 
 
-@dataclass(repr=False, eq=False)
-class AcquisitionEnded(Event):
+class AcquisitionEnded(Event, frozen=True):
     """The end of the acquisition as its launcher saw it, in the place of its guard."""
 
     name: ClassVar[str] = "acquisition.ended"

@@ -179,8 +179,7 @@ def _key_value(plan: Plan) -> str | None:
     """The value of the key that all computers must agree on, as text."""
     parameters = plan.parameters
     key = parameters.session_sync_key_param
-    value = getattr(parameters, key, None) if key in type(parameters).model_fields else None
-    value = (parameters.model_extra or {}).get(key) if value is None else value
+    value = parameters.values().get(key)
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from ..errors import ParameterError, SyncError
-from ..parameters.model import check_subject
+from ..parameters.names import check_subject
 from ..parameters.wording import printable
 from ..session.folder import NAME_PATTERN
 from . import Agreement, Node, OnWait, Waiting

@@ -138,7 +138,7 @@ def write_report(folder: SessionFolder) -> Path:
                 kept = kept_session(folder, record)
                 if kept is not None:
                     _archive_again(folder, journal, kept)
-                _close_again(folder, journal, kept)
+                close_again(folder, journal, kept)
             return file
     except OSError as error:
         if isinstance(error, SessionError):
@@ -209,7 +209,7 @@ def _amend(
         for event in events.kept:
             journal.record(event)
     ended += _run(_archivers(steps, kept, changed), session, journal, person, sealed=True)
-    _close_again(folder, journal, kept)
+    close_again(folder, journal, kept)
     return ended
 
 
@@ -302,8 +302,14 @@ def _seal_anew(folder: SessionFolder, journal: Journal, before: _ByName) -> bool
     return True
 
 
-def _close_again(folder: SessionFolder, journal: Journal, kept: Kept | None) -> None:
-    """Record what is left to be done now; the last event of a journal stays `session.closed`."""
+def close_again(folder: SessionFolder, journal: Journal, kept: Kept | None) -> None:
+    """Record what is left to be done now; the last event of a journal stays `session.closed`.
+
+    Args:
+        folder: the session folder.
+        journal: its journal, adopted.
+        kept: what the folder keeps of the session; None leaves archives as they are.
+    """
     record = read_record(folder.journal)
     by = (record.closed or {}).get("closed_by")
     closing = Closing(folder, journal, "recovery" if by == "recovery" else "launcher")

@@ -32,6 +32,7 @@ VERBS = (
     "show",
     "last",
     "verify",
+    "transfer",
     "report",
     "bundle",
     "attach",

@@ -28,6 +28,8 @@ class SessionRecord(msgspec.Struct, eq=False):
         notes: data of each `note.added`, with its time.
         sealed: data of `manifest.sealed`, or None.
         closed: data of `session.closed`, or None.
+        copies: data of each `session.copied`, with its time.
+        freed: data of the last `session.freed`, or None.
         began: time of the first event, ISO 8601.
         last: time of the last event, ISO 8601.
         last_seq: number of the last event.
@@ -52,6 +54,8 @@ class SessionRecord(msgspec.Struct, eq=False):
     notes: list[Mapping[str, Any]] = []
     sealed: Mapping[str, Any] | None = None
     closed: Mapping[str, Any] | None = None
+    copies: list[Mapping[str, Any]] = []
+    freed: Mapping[str, Any] | None = None
     began: str = ""
     last: str = ""
     last_seq: int = 0
@@ -137,6 +141,14 @@ def _closed(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
     record.closed = data
 
 
+def _copied(record: SessionRecord, data: Mapping[str, Any], time: str) -> None:
+    record.copies.append({**data, "time": time})
+
+
+def _freed(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.freed = data
+
+
 _CHANGES: Mapping[str, Callable[[SessionRecord, Mapping[str, Any], str], None]] = {
     "session.opened": _opened,
     "stage.entered": _stage,
@@ -151,6 +163,8 @@ _CHANGES: Mapping[str, Callable[[SessionRecord, Mapping[str, Any], str], None]] 
     "finding.reported": _finding,
     "note.added": _note,
     "manifest.sealed": _sealed,
+    "session.copied": _copied,
+    "session.freed": _freed,
     "session.closed": _closed,
 }
 

@@ -169,9 +169,10 @@ class Copying:
         return max(status.st_size - there, 0)
 
     def _worth_waiting(self) -> str:
-        """What is worth waiting for, in words; empty when there is nothing."""
+        """What is worth waiting for, in words; empty when there is nothing. A place that was away
+        from the beginning is not: it may be away for days."""
         for place in self.places:
-            if place.failure is not None and may_pass(place.failure):
+            if place.failure is not None and place.was_open and may_pass(place.failure):
                 return f"{shown(place.root)}: {in_words(place.failure)}"
         return next((error.message for error in self._passing.values()), "")
 

@@ -34,6 +34,7 @@ class Place:
         make_root: whether the named folder is made when it is not there. Without that, a share
             that is not mounted is noticed.
         skip_there: whether files that are there already, alike, are passed over.
+        claim: called each time that the place has been opened; what it raises closes it again.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Place:
         trust: Trust | None = None,
         make_root: bool = False,
         skip_there: bool = True,
+        claim: Callable[[Path], object] = lambda _: None,
     ) -> None:
         self.root = extended(root)
         self.folder = self.root / name
@@ -55,7 +57,10 @@ class Place:
         """Why nothing more can be copied here now."""
         self.went_on = False
         """Whether something of a large file was written before that."""
+        self.was_open = False
+        """Whether the place was there at any time of this transfer."""
         self._make_root = make_root
+        self._claim = claim
         self._device: int | None = None
         self._made: set[str] = set()
         self._making = threading.Lock()
@@ -75,6 +80,8 @@ class Place:
             self.root.mkdir(parents=True, exist_ok=True)
         self.check()
         self.make_folder("")
+        self._claim(self.folder)
+        self.was_open = True
 
     def check(self) -> None:
         """See that the place is still what it was.

@@ -29,6 +29,7 @@ from .steps.kept import Kept, kept_session
 from .steps.phase import complete_archives
 from .steps.pipeline import PlannedStep, ad_hoc_step, plan_steps
 from .steps.runner import StepSession, comes_sealed, run_steps
+from .transfer.queue import add_job
 
 _ByName = Mapping[str, tuple[int, int]]
 
@@ -299,6 +300,8 @@ def _seal_anew(folder: SessionFolder, journal: Journal, before: _ByName) -> bool
     digest = seal(folder, manifest)
     size = sum(entry["size"] for entry in files.values())
     journal.record(ManifestSealed(digest, len(files), size))
+    for copy in read_record(folder.journal).copies:  # which are now older than the session
+        add_job(folder.path, str(copy.get("destination", "")), why="The session was changed.")
     return True
 
 

@@ -59,15 +59,15 @@ def _queue() -> Path:
     return state_folder() / "transfers" / "queue"
 
 
-def add_job(session: Path, to: str, *, as_is: bool = False) -> Job:
+def add_job(session: Path, to: str, *, as_is: bool = False, why: str = "") -> Job:
     """Note that a session is to be copied to a folder.
 
     Args:
         session: absolute path of the session folder.
         to: the folder, absolute.
-        as_is: see `Job`.
+        as_is, why: see `Job`.
     """
-    job = Job(str(session), to, iso_now(), as_is)
+    job = Job(str(session), to, iso_now(), as_is, why)
     known = next((other for other in jobs(session) if other.key == job.key), None)
     keep_job(job._replace(since=known.since) if known else job)
     return job

@@ -30,6 +30,7 @@ from .steps.kept import Kept, kept_session
 from .steps.phase import complete_archives
 from .steps.pipeline import PlannedStep, ad_hoc_step, plan_steps
 from .steps.runner import StepSession, comes_sealed, run_steps
+from .transfer.queue import add_job
 
 _ByName = Mapping[str, tuple[int, int]]
 
@@ -151,7 +152,7 @@ def complete(
                 kept = kept_session(folder, record)
                 if kept is not None:
                     _archive_again(folder, journal, kept)
-                _close_again(folder, journal, kept)
+                close_again(folder, journal, kept)
             return made
     except OSError as error:
         if isinstance(error, SessionError):
@@ -181,7 +182,7 @@ def take_in_late_notes(folder: SessionFolder) -> None:
         SessionError: the session is not closed, or another launcher works on it.
     """
     with adopted(folder) as journal:
-        _close_again(folder, journal, kept_session(folder, _closed_record(folder)))
+        close_again(folder, journal, kept_session(folder, _closed_record(folder)))
 
 
 def _archive_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:
@@ -247,7 +248,7 @@ def _amend(
         for event in events.kept:
             journal.record(event)
     ended += _run(_archivers(steps, kept, changed), session, journal, person, sealed=True)
-    _close_again(folder, journal, kept)
+    close_again(folder, journal, kept)
     return ended
 
 
@@ -337,11 +338,19 @@ def _seal_anew(folder: SessionFolder, journal: Journal, before: _ByName) -> bool
     digest = seal(folder, manifest)
     size = sum(entry["size"] for entry in files.values())
     journal.record(ManifestSealed(digest, len(files), size))
+    for copy in read_record(folder.journal).copies:  # which are now older than the session
+        add_job(folder.path, str(copy.get("destination", "")), why="The session was changed.")
     return True
 
 
-def _close_again(folder: SessionFolder, journal: Journal, kept: Kept | None) -> None:
-    """Record what is left to be done now; the last event of a journal stays `session.closed`."""
+def close_again(folder: SessionFolder, journal: Journal, kept: Kept | None) -> None:
+    """Record what is left to be done now; the last event of a journal stays `session.closed`.
+
+    Args:
+        folder: the session folder.
+        journal: its journal, adopted.
+        kept: what the folder keeps of the session; None leaves archives as they are.
+    """
     record = read_record(folder.journal)
     by = (record.closed or {}).get("closed_by")
     closing = Closing(folder, journal, "recovery" if by == "recovery" else "launcher")

@@ -74,7 +74,8 @@ def is_whole(session: Path) -> bool:
     there = {
         path.relative_to(session).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in session.rglob("*")
-        if path.is_file() and path.name not in ("manifest.json", "journal.jsonl")
+        if path.is_file()
+        and path.name not in ("manifest.json", "journal.jsonl", "transfer_receipt.json")
     }
     return there == {name: entry["sha256"] for name, entry in listed.items()}
 

@@ -34,6 +34,7 @@ VERBS = (
     "verify",
     "validate",
     "metadata",
+    "transfer",
     "report",
     "bundle",
     "serve",

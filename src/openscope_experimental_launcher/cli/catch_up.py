@@ -1,5 +1,5 @@
 """Do what closed sessions still wait for: a metadata service or a share that was away, a question
-that nobody was there to answer.
+that nobody was there to answer, a copy that is not complete.
 
 Without SESSION it looks at the sessions of this machine that are known to wait.
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
@@ -31,10 +32,13 @@ def main(args: argparse.Namespace) -> int:
     from ..session.folder import SessionFolder
     from ..session.record import read_record
     from ..session.state import pending_sessions
+    from ..transfer.queue import jobs
+    from .transfer import continue_copies, list_copies
 
-    folders = [find_session(named) for named in args.sessions]
-    folders = folders or [SessionFolder(path) for path in pending_sessions()]
-    if not folders:
+    asked = [find_session(named) for named in args.sessions]
+    folders = asked or [SessionFolder(path) for path in pending_sessions()]
+    copies = [job for job in jobs() if not asked or SessionFolder(Path(job.session)) in asked]
+    if not folders and not copies:
         sys.stdout.write("Nothing waits.\n")
     codes = [EXIT_OK]
     for folder in folders:
@@ -42,6 +46,8 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{folder.path}\n  waits for: {', '.join(waiting) or 'nothing'}\n")
         if waiting and not args.list:
             codes.append(_catch_up(folder))
+    if copies:
+        codes.append(list_copies(asked) if args.list else continue_copies(asked))
     return max(codes)
 
 

@@ -65,6 +65,8 @@ def _tell(path: str, found: Verification) -> None:
     from ..display.words import count, size
 
     head = f"{count(found.files, 'file')}, {size(found.size_bytes)}"
+    if found.freed:
+        head += f" ({found.freed:,} of them were removed here, see `openscope show`)"
     if not found.differences:
         print_lines([[("✓ ", "green"), (f"{path}: {head}, as they were sealed", "")]], sys.stdout)
         return

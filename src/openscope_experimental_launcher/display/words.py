@@ -105,6 +105,13 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "manifest.sealed": lambda data: (
         f"manifest: {count(int(data.get('files', 0)), 'file')}, {size(data.get('size_bytes', 0))}"
     ),
+    "session.copied": lambda data: (
+        f"copied to {data.get('destination', '')} and verified: "
+        f"{count(int(data.get('files', 0)), 'file')}, {size(data.get('size_bytes', 0))}"
+    ),
+    "session.freed": lambda data: (
+        f"freed: {count(int(data.get('files', 0)), 'file')}, {size(data.get('size_bytes', 0))}"
+    ),
     "session.closed": lambda data: f"session closed: {data.get('outcome', '')}",
 }
 

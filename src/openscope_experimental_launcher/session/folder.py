@@ -61,9 +61,26 @@ class SessionFolder(NamedTuple):
         """What is told of the standard metadata: which were made, and what they lack."""
         return self.metadata / "standard_metadata.json"
 
+    @property
+    def receipt(self) -> Path:
+        """What says of a copy when, from where and by whom it was made."""
+        return self.path / "transfer_receipt.json"
+
     def output(self, stream: str, attempt: int = 1) -> Path:
         """File of the acquisition's `stdout` or `stderr`; later attempts have a number."""
         return self.logs / (f"{stream}.log" if attempt == 1 else f"{stream}_{attempt}.log")
+
+
+def is_record(name: str) -> bool:
+    """Whether a file tells of the session and is none of its data: it stays when those are removed.
+
+    Args:
+        name: its path in the session folder, with `/`.
+    """
+    folder, _, last = name.partition("/")
+    if last:
+        return folder in ("experiment_metadata", "logs")
+    return Path(name).suffix in (".json", ".jsonl", ".html")
 
 
 def session_name(subject_id: str, when: datetime) -> str:

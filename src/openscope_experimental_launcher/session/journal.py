@@ -158,6 +158,29 @@ class ManifestSealed(Event, frozen=True):
     size_bytes: int
 
 
+class SessionCopied(Event, frozen=True):
+    """A copy of the sealed session was made, and every file of it verified."""
+
+    name: ClassVar[str] = "session.copied"
+    destination: str
+    folder: str
+    files: int
+    size_bytes: int
+    manifest_sha256: str
+    duration_s: float
+    launcher_version: str
+    left_out: list[str] = msgspec.field(default_factory=list)
+
+
+class SessionFreed(Event, frozen=True):
+    """Data of the session were to be removed here, since copies of them were verified again."""
+
+    name: ClassVar[str] = "session.freed"
+    files: int
+    size_bytes: int
+    copies: list[str]
+
+
 class SessionClosed(Event, frozen=True):
     """The session is over and its records are complete. The last event of a journal."""
 

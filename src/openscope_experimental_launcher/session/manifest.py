@@ -17,14 +17,14 @@ _HASHERS = 4
 
 
 def listed_files(folder: SessionFolder) -> Iterator[Path]:
-    """The files a manifest covers: all regular files but the manifest and the journal, in order of
-    their names.
+    """The files a manifest covers: all regular files but the manifest, the journal and
+    a copy's receipt, in order of their names.
     A link is no file of the session and is passed over."""
     for root, folders, names in os.walk(folder.path):
         folders.sort()
         for name in sorted(names):
             path = Path(root, name)
-            if path in (folder.manifest, folder.journal) or path.is_symlink():
+            if path in (folder.manifest, folder.journal, folder.receipt) or path.is_symlink():
                 continue
             if path.is_file():
                 yield path

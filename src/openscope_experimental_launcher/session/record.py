@@ -27,6 +27,8 @@ class SessionRecord(msgspec.Struct, eq=False):
         notes: data of each `note.added`, with its time.
         sealed: data of `manifest.sealed`, or None.
         closed: data of `session.closed`, or None.
+        copies: data of each `session.copied`, with its time.
+        freed: data of the last `session.freed`, or None.
         began: time of the first event, ISO 8601.
         last: time of the last event, ISO 8601.
         last_seq: number of the last event.
@@ -51,6 +53,8 @@ class SessionRecord(msgspec.Struct, eq=False):
     notes: list[Mapping[str, Any]] = []
     sealed: Mapping[str, Any] | None = None
     closed: Mapping[str, Any] | None = None
+    copies: list[Mapping[str, Any]] = []
+    freed: Mapping[str, Any] | None = None
     began: str = ""
     last: str = ""
     last_seq: int = 0
@@ -136,6 +140,14 @@ def _closed(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
     record.closed = data
 
 
+def _copied(record: SessionRecord, data: Mapping[str, Any], time: str) -> None:
+    record.copies.append({**data, "time": time})
+
+
+def _freed(record: SessionRecord, data: Mapping[str, Any], _: str) -> None:
+    record.freed = data
+
+
 _CHANGES: Mapping[str, Callable[[SessionRecord, Mapping[str, Any], str], None]] = {
     "session.opened": _opened,
     "stage.entered": _stage,
@@ -150,6 +162,8 @@ _CHANGES: Mapping[str, Callable[[SessionRecord, Mapping[str, Any], str], None]] 
     "finding.reported": _finding,
     "note.added": _note,
     "manifest.sealed": _sealed,
+    "session.copied": _copied,
+    "session.freed": _freed,
     "session.closed": _closed,
 }
 

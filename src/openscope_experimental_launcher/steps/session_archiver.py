@@ -8,17 +8,30 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from ..display.transfer import TransferProgress
 from ..errors import ParameterError, StepError, TransferError
-from ..files import write_atomic
+from ..files import sha256_of
 from ..parameters.paths import on_missing_drive
-from ..transfer.copying import copy_verified, digest_of
+from ..session.folder import SessionFolder
+from ..session.journal import iso_now
+from ..transfer.engine import Copying
+from ..transfer.failures import in_words
+from ..transfer.journals import bring_journal
+from ..transfer.onefile import Item
+from ..transfer.places import Place
+from ..transfer.queue import trust_file
+from ..transfer.receipt import write_receipt
+from ..transfer.sources import look_through, sealed_digests
+from ..transfer.tally import Outcome
+from ..transfer.trust import Trust
+from ..transfer.writing import at
 from . import StepContext, StepResult
 from .fields import FROZEN, PathText, TargetText
 from .routing import ROUTING_MANIFEST, routed_files
@@ -35,7 +48,8 @@ LAUNCHER_FILES = (
 """What the launcher itself writes; it goes to the network whatever a routing manifest lists."""
 
 RECORDS = ("subject.json", "project.json", "instrument.json", "slap2_machine.json")
-_JOURNAL = "journal.jsonl"
+_JOURNAL, _RECEIPT = "journal.jsonl", "transfer_receipt.json"
+_MAY_PASS = {"copy-source-changed", "copy-source-unreadable"}
 _SHOWN = 5
 
 
@@ -138,8 +152,10 @@ class SessionArchiver:
             return StepResult(False, f"There is no folder {session}.")
         routes, warnings = _routes(session, wanted)
         places = destinations(wanted, session, routed=routes is not None)
-        files = sorted(_files(session, wanted))
-        done = [_copy_all(place, session, files, routes or set(), wanted) for place in places]
+        found = look_through(session)
+        warnings += [f"The link {name} leads out of the session; left out." for name in found.links]
+        files = [name for name in found.files if _is_wanted(name, wanted)]
+        done = _archive(session, files, places, routes or set(), wanted)
         if wanted.remove_empty_dirs:
             _remove_empty(session)
         message = " ".join(each.message for each in done)
@@ -197,13 +213,7 @@ def complete_copies(values: Mapping[str, Any], session_folder: Path) -> None:
     session = Path(wanted.session_dir or session_folder).absolute()
     for place in destinations(wanted, session, routed=False):
         if (place.folder / _JOURNAL).is_file():
-            _copy_journal(session / _JOURNAL, place.folder / _JOURNAL)
-
-
-def _copy_journal(source: Path, target: Path) -> None:
-    """Copy a journal as it is now: events may be added to it at any time."""
-    content = source.read_bytes()
-    write_atomic(target, content[: content.rfind(b"\n") + 1])
+            bring_journal(session / _JOURNAL, place.folder / _JOURNAL)
 
 
 def _routes(session: Path, wanted: ArchiverParameters) -> tuple[set[str] | None, list[str]]:
@@ -232,15 +242,9 @@ def _routes(session: Path, wanted: ArchiverParameters) -> tuple[set[str] | None,
     return routes, warnings
 
 
-def _files(session: Path, wanted: ArchiverParameters) -> Iterator[str]:
-    """The session's files that are asked for, relative with /. Links are not followed."""
-    for path in session.rglob("*"):
-        if path.is_symlink() or not path.is_file():
-            continue
-        name = path.relative_to(session).as_posix()
-        included = not wanted.include_patterns or _matches(name, wanted.include_patterns)
-        if included and not _matches(name, wanted.exclude_patterns):
-            yield name
+def _is_wanted(name: str, wanted: ArchiverParameters) -> bool:
+    included = not wanted.include_patterns or _matches(name, wanted.include_patterns)
+    return included and not _matches(name, wanted.exclude_patterns) and name != _RECEIPT
 
 
 def _matches(name: str, patterns: list[str] | tuple[str, ...]) -> bool:
@@ -256,55 +260,99 @@ def _goes(name: str, place: _Destination, routes: set[str]) -> bool:
     return name in routes or any(name.startswith(f"{route}/") for route in routes)
 
 
-def _copy_all(
-    place: _Destination,
+def _archive(
     session: Path,
-    files: list[str],
+    files: Sequence[str],
+    destinations: Sequence[_Destination],
     routes: set[str],
     wanted: ArchiverParameters,
-) -> StepResult:
-    copied = passed = 0
-    damaged: list[str] = []
+) -> list[StepResult]:
+    """Copy the files to all places at once; what came of each."""
+    # The journal still grows, and comes last.
+    sealed = sealed_digests(SessionFolder(session)) if wanted.checksum_algo == "sha256" else {}
+    items = [Item(name, sealed.get(name, "")) for name in files if name != _JOURNAL]
+    begun = iso_now()
+    with ExitStack() as held:
+        places = {
+            place: held.enter_context(_opened(place, session, routes, wanted))
+            for place in destinations
+        }
+        with TransferProgress(session.name) as progress:
+            outcomes = Copying(
+                session,
+                items,
+                list(places.values()),
+                algorithm=wanted.checksum_algo,
+                retries=wanted.max_retries,
+                on_progress=progress,
+            ).run()
+        results = []
+        for destination, place in places.items():
+            has_journal = _JOURNAL in files and _goes(_JOURNAL, destination, routes)
+            outcome = outcomes[place]
+            if outcome.complete:
+                at(place, lambda: _end(session, place, outcome, wanted, begun, has_journal))  # noqa: B023 - called at once
+            results.append(_result(destination, place, outcome, has_journal))
+    return results
+
+
+@contextmanager
+def _opened(
+    destination: _Destination, session: Path, routes: set[str], wanted: ArchiverParameters
+) -> Iterator[Place]:
+    trust = Trust(trust_file(session, destination.folder), wanted.checksum_algo)
     try:
-        for name in files:
-            if not _goes(name, place, routes):
-                continue
-            try:
-                if _copy(session / name, place.folder / name, wanted):
-                    copied += 1
-                else:
-                    passed += 1
-            except TransferError as error:
-                print(error.render(), flush=True)  # noqa: T201 - for the step's log
-                damaged.append(name)
-    except OSError as error:
-        words = f"{place.kind}: {place.folder} cannot be written ({error.strerror or error})."
-        return StepResult(False, words, pending=True)
-    if damaged:
-        shown = ", ".join(damaged[:_SHOWN])
-        return StepResult(False, f"{place.kind}: {len(damaged)} files arrived damaged: {shown}.")
-    there = f", {passed} were there" if passed else ""
-    return StepResult(True, f"{place.kind}: {copied} files copied and verified{there}.")
+        yield Place(
+            destination.folder.parent,
+            session.name,
+            wants=lambda name: _goes(name, destination, routes),
+            trust=trust,
+            make_root=True,
+            skip_there=wanted.skip_completed,
+        )
+    finally:
+        trust.close()
 
 
-def _copy(source: Path, target: Path, wanted: ArchiverParameters) -> bool:
-    """Bring one file to its place; False when it was there already."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.name == _JOURNAL:
-        _copy_journal(source, target)
-        return True
-    if wanted.skip_completed and _is_same(source, target, wanted.checksum_algo):
-        return False
-    copy_verified(source, target, wanted.checksum_algo, retries=wanted.max_retries)
-    return True
+def _end(
+    session: Path,
+    place: Place,
+    outcome: Outcome,
+    wanted: ArchiverParameters,
+    begun: str,
+    has_journal: bool,
+) -> None:
+    manifest = session / "manifest.json"
+    write_receipt(
+        place,
+        session,
+        outcome,
+        begun=begun,
+        algorithm=wanted.checksum_algo,
+        manifest_sha256=sha256_of(manifest) if manifest.is_file() else "",
+    )
+    if has_journal:
+        bring_journal(session / _JOURNAL, place.folder / _JOURNAL)
+    place.remove_partials()
 
 
-def _is_same(source: Path, target: Path, algorithm: str) -> bool:
-    if target.is_symlink() or not target.is_file():
-        return False
-    if target.stat().st_size != source.stat().st_size:
-        return False
-    return digest_of(target, algorithm) == digest_of(source, algorithm)
+def _result(
+    destination: _Destination, place: Place, outcome: Outcome, has_journal: bool
+) -> StepResult:
+    kind = destination.kind
+    if place.failure is not None:
+        words = f"{kind}: {destination.folder} cannot be written ({in_words(place.failure)})."
+        return StepResult(False, words, pending=not isinstance(place.failure, TransferError))
+    if not outcome.complete:
+        for error in outcome.failures.values():
+            print(error.render(), flush=True)  # noqa: T201 - for the step's log
+        shown = ", ".join(list(outcome.failures)[:_SHOWN])
+        words = f"{kind}: {len(outcome.failures)} files could not be copied: {shown}."
+        later = {error.code for error in outcome.failures.values()} <= _MAY_PASS
+        return StepResult(False, words, pending=later)
+    there = f", {len(outcome.there)} were there" if outcome.there else ""
+    copied = len(outcome.copied) + has_journal
+    return StepResult(True, f"{kind}: {copied} files copied and verified{there}.")
 
 
 def _remove_empty(session: Path) -> None:

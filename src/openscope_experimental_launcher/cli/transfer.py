@@ -1,0 +1,191 @@
+"""Copy closed sessions to other disks or shares, and verify every byte that arrived.
+
+SESSION is a session folder, the name of a session, or a part of a name that no other has. What
+cannot be copied now, because a destination is away or full, waits: `openscope transfer` without
+SESSION, or `openscope catch-up`, goes on with it. A copy that was cut off goes on where it was.
+Nothing is deleted here, but by --free.
+
+example:
+  openscope transfer 614173_2026-11-03_09-08-07 --to //server/data --to E:/backup
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import EXIT_FAILED, EXIT_OK, LauncherError, ParameterError, TransferError
+
+if TYPE_CHECKING:
+    from ..delivery import Delivered
+    from ..session.folder import SessionFolder
+    from ..transfer.queue import Job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope transfer`."""
+    parser.add_argument("sessions", nargs="*", metavar="SESSION", help="session folder or name")
+    parser.add_argument(
+        "--to",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder that the copy goes below, under the session's name; may be repeated",
+    )
+    parser.add_argument("--list", action="store_true", help="only say which copies wait, and why")
+    parser.add_argument(
+        "--as-is",
+        action="store_true",
+        help="copy files too that are not what they were when the session was sealed; the receipt "
+        "names them",
+    )
+    parser.add_argument(
+        "--forget", action="store_true", help="wait no longer for these copies; nothing is deleted"
+    )
+    parser.add_argument(
+        "--free",
+        action="store_true",
+        help="verify two copies byte for byte again, ask, and then remove the data here; the "
+        "records stay",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Carry it out."""
+    from ..recovery import find_session
+
+    folders = [find_session(named) for named in args.sessions]
+    places = [_absolute(named) for named in args.to]
+    if args.list:
+        return list_copies(folders)
+    if args.forget:
+        return _forget(folders, places)
+    if args.free:
+        return _free(folders, places)
+    if not folders:
+        if places:
+            raise _usage("A session is missing.", "Name it before --to.")
+        return continue_copies()
+    codes = [_deliver(folder, _asked(folder, places, as_is=args.as_is)) for folder in folders]
+    return max(codes)
+
+
+def continue_copies(folders: Sequence[SessionFolder] = ()) -> int:
+    """Go on with the copies that wait, of these sessions or of all; returns the exit code."""
+    from ..delivery import carry_on
+
+    codes = [EXIT_OK]
+    wanted = {folder.path for folder in folders}
+    found = [(folder, jobs) for folder, jobs in carry_on() if not wanted or folder.path in wanted]
+    for folder, jobs in found:
+        codes.append(_deliver(folder, jobs))
+    if not found and not folders:
+        sys.stdout.write("No copy waits.\n")
+    return max(codes)
+
+
+def _absolute(named: str) -> str:
+    from ..parameters.paths import drive_error, on_missing_drive, with_own_separators
+
+    if on_missing_drive(named):
+        raise ParameterError.from_findings("", [drive_error(f"--to {named}")])
+    return str(Path(with_own_separators(named)).expanduser().absolute())
+
+
+def _asked(folder: SessionFolder, places: Sequence[str], *, as_is: bool) -> list[Job]:
+    from ..transfer.queue import add_job, jobs
+
+    if places:
+        return [add_job(folder.path, place, as_is=as_is) for place in dict.fromkeys(places)]
+    waiting = jobs(folder.path)
+    if not waiting:
+        raise _usage("A destination is missing.", "Name a folder with --to.")
+    return [add_job(folder.path, job.to, as_is=as_is or job.as_is) for job in waiting]
+
+
+def _usage(message: str, fix: str) -> TransferError:
+    return TransferError(message, code="copy-destination-missing", fix=fix)
+
+
+def _deliver(folder: SessionFolder, jobs: Sequence[Job]) -> int:
+    from ..delivery import deliver
+    from ..display.screens import show_error
+    from ..display.transfer import TransferProgress
+
+    sys.stdout.write(f"{folder.path}\n")
+    sys.stdout.flush()
+    try:
+        with TransferProgress(folder.name) as progress:
+            delivered = deliver(folder, jobs, on_progress=progress)
+    except LauncherError as error:
+        show_error(error)
+        return EXIT_FAILED
+    return max(map(_tell, delivered))
+
+
+def _tell(delivered: Delivered) -> int:
+    """Say what came of a copy; returns the exit code."""
+    from ..display.screens import show_error
+    from ..display.stream import print_lines
+    from ..display.words import count, size
+
+    job, outcome, error = delivered.job, delivered.outcome, delivered.error
+    for link in delivered.links:
+        show_error(_left_out(link))
+    if error is not None:
+        print_lines([[("✗ ", "red"), (f"{job.to}: not complete; it waits", "")]], sys.stdout)
+        show_error(error)
+        return EXIT_FAILED
+    if outcome is not None:
+        there = f" ({count(len(outcome.there), 'file')} of them there before)"
+        words = f"{job.to}: {count(outcome.wanted, 'file')}, {size(outcome.size_bytes)}, verified"
+        line = words + (there if outcome.there else "")
+        print_lines([[("✓ ", "green"), (line, "")]], sys.stdout)
+    return EXIT_FAILED if delivered.links else EXIT_OK
+
+
+def _left_out(link: str) -> TransferError:
+    return TransferError(
+        "A link leads out of the session folder; what it leads to was not copied.",
+        code="copy-link-outside",
+        where=link,
+        fix="Put the file itself into the session folder before it is closed.",
+    )
+
+
+def list_copies(folders: Sequence[SessionFolder]) -> int:
+    """Say which copies wait, of these sessions or of all; returns the exit code."""
+    from ..transfer.queue import jobs
+
+    wanted = {str(folder.path) for folder in folders}
+    found = [job for job in jobs() if not wanted or job.session in wanted]
+    for job in found:
+        sys.stdout.write(f"{job.session}\n  to {job.to}, since {job.since}\n")
+        sys.stdout.write(f"  {job.why or 'It was not tried yet.'}\n")
+    if not found:
+        sys.stdout.write("No copy waits.\n")
+    return EXIT_OK
+
+
+def _forget(folders: Sequence[SessionFolder], places: Sequence[str]) -> int:
+    from ..transfer.queue import forget_job, jobs
+
+    if not folders:
+        raise _usage("A session is missing.", "Name the one whose copies are to be forgotten.")
+    for folder in folders:
+        for job in jobs(folder.path):
+            if not places or job.to in places:
+                forget_job(job)
+                sys.stdout.write(f"{folder.name}: no copy to {job.to} is waited for.\n")
+    return EXIT_OK
+
+
+def _free(folders: Sequence[SessionFolder], places: Sequence[str]) -> int:
+    from .freeing import free_session
+
+    if not folders:
+        raise _usage("A session is missing.", "Name the one whose data are to be removed.")
+    return max(free_session(folder, places) for folder in folders)

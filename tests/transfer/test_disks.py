@@ -1,0 +1,105 @@
+"""Destinations that are full, that drop in the middle and come back, and that were never there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from openscope_experimental_launcher.transfer.queue import jobs
+from transfer.conftest import MB, MakeSession, bytes_in, content_of, files_in, wait_for
+
+Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
+Begin = Callable[..., "subprocess.Popen[str]"]
+Disk = Callable[[int], Path]
+
+
+def sh(*arguments: str) -> None:
+    subprocess.run(arguments, check=True, capture_output=True)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A second way to a disk, by which it outlives being unmounted."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+
+
+def test_a_destination_without_room_is_refused_before_anything_is_written(
+    openscope: Openscope, make_session: MakeSession, small_disk: Disk
+) -> None:
+    session, disk = make_session({"video.avi": content_of(30 * MB)}), small_disk(20)
+    done = openscope("transfer", session.name, "--to", str(disk))
+    assert done.returncode == 1
+    assert "needs 0.03 GB and has 0.02 GB free" in done.stderr and "Make room" in done.stderr
+    assert [name for name in files_in(disk) if not name.endswith("journal.jsonl")] == []
+    assert "needs 0.03 GB" in openscope("transfer", "--list").stdout
+
+
+def test_a_destination_that_fills_up_is_told_and_gone_on_with_when_there_is_room(
+    begin_transfer: Begin, openscope: Openscope, make_session: MakeSession, small_disk: Disk
+) -> None:
+    frames = {f"frames/{n}.png": content_of(100_000, n) for n in range(100)}
+    session = make_session({"video.avi": content_of(100 * MB), **frames})
+    disk = small_disk(140)
+    transfer = begin_transfer(session.name, "--to", disk)
+    wait_for(lambda: bytes_in(disk) > MB)
+    hog = disk / "hog"
+    with hog.open("wb", buffering=0) as stream:  # somebody else fills it meanwhile
+        try:
+            while True:
+                stream.write(bytes(MB))
+        except OSError:
+            pass
+    said, _ = transfer.communicate(timeout=100)
+    assert transfer.returncode == 1 and "is full" in said and "Traceback" not in said, said
+    wanted = files_in(session.path)
+    for name, content in files_in(disk / session.name).items():
+        if not name.endswith((".partial", "journal.jsonl")):
+            assert content == wanted[name]
+    assert files_in(session.path) == wanted
+    hog.unlink()
+    done = openscope("catch-up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files_in(disk / session.name) == files_in(session.path)
+
+
+def test_a_destination_that_vanishes_is_waited_for_and_gone_on_with(
+    begin_transfer: Begin, make_session: MakeSession, small_disk: Disk, elsewhere: Path
+) -> None:
+    frames = {f"frames/{n}.png": content_of(100_000, n) for n in range(50)}
+    session = make_session({"video.avi": content_of(150 * MB), **frames})
+    disk = small_disk(300)
+    sh("mount", "--bind", str(disk), str(elsewhere))
+    transfer = begin_transfer(session.name, "--to", disk)
+    wait_for(lambda: bytes_in(disk) > 20 * MB)
+    sh("umount", "-l", str(disk))
+    with pytest.raises(subprocess.TimeoutExpired):
+        transfer.communicate(timeout=3)
+    assert list(disk.iterdir()) == [], "the copy went to this computer's own disk"
+    sh("mount", "--bind", str(elsewhere), str(disk))
+    said, _ = transfer.communicate(timeout=100)
+    assert transfer.returncode == 0, said
+    assert files_in(disk / session.name) == files_in(session.path)
+    assert not jobs()
+
+
+def test_a_folder_that_a_share_was_mounted_on_is_no_destination(
+    openscope: Openscope, make_session: MakeSession, small_disk: Disk, elsewhere: Path
+) -> None:
+    disk = small_disk(50)
+    sh("mount", "--bind", str(disk), str(elsewhere))
+    first = make_session({"a.csv": b"1"})
+    assert openscope("transfer", first.name, "--to", str(disk)).returncode == 0
+    sh("umount", "-l", str(disk))
+    second = make_session({"b.csv": b"2"}, subject="614174")
+    done = openscope("transfer", second.name, "--to", str(disk))
+    assert done.returncode == 1 and "not mounted" in done.stderr
+    assert list(disk.iterdir()) == []
+    sh("mount", "--bind", str(elsewhere), str(disk))
+    assert openscope("catch-up").returncode == 0
+    assert files_in(disk / second.name) == files_in(second.path)

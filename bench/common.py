@@ -50,7 +50,9 @@ def experiment(command: list[str], **values: object) -> Iterator[Path]:
             "local_repository_path": str(folder / "checkouts"),
             "OutputFolder": str(folder / "data"),
             "user_id": "bench",
-            "session_report": False,  # made while the next run is timed
+            # Made afterwards, while the next run is timed.
+            "session_report": False,
+            "session_metadata": False,
             **values,
         }
         file = folder / "bench.json"

@@ -76,7 +76,7 @@ class Lab:
         ]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (folder / "journal.jsonl").write_text(text, encoding="utf-8")
-        records = plan.parameters.model_dump(mode="json")
+        records = plan.parameters.values()
         bound = json.loads(
             json.dumps(records)
             .replace("\\u0000output_session_folder\\u0000", str(folder))

@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from ...errors import EngineError, Finding, did_you_mean
+from ...parameters.paths import on_missing_drive
 from .. import Launch, Source
 from .environment import setup_command
 from .launch import PLAYER_MODULE, command_line, exe_path, load_workflow
@@ -50,6 +51,8 @@ def check_launch(parameters: Parameters, source: Source, launch: Launch) -> list
 
 
 def _exe_findings(parameters: Parameters, source: Source) -> list[Finding]:
+    if on_missing_drive(parameters.bonsai_exe_path or ""):
+        return []  # it is refused with the other paths
     exe = exe_path(parameters, source)
     where = f"bonsai_exe_path: {parameters.bonsai_exe_path or str(exe)!r}"
     if not exe.exists():

@@ -165,3 +165,6 @@ def test_a_broken_file_does_not_hide_the_others(
     (folder / "empty").mkdir()
     empty = openscope("check", str(folder / "empty"))
     assert (empty.returncode, "no parameter files" in empty.stderr) == (1, True)
+    (folder / "empty" / "rig 2").mkdir()
+    (folder / "good.json").rename(folder / "empty" / "rig 2" / "good.json")
+    assert f"as {folder / 'empty' / 'rig 2'}" in openscope("check", str(folder / "empty")).stderr

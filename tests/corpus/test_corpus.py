@@ -44,6 +44,8 @@ NEEDS_ITS_PROBLEM = {
     "a_labs_own_steps": {"step-unknown"},
     "texts_with_braces": {"placeholder-unknown"},
     "central_logs": {"placeholder-unknown"},
+    "comments_and_blanks": {"placeholder-unknown"},
+    "matlab_shared_engine": {"matlab-entrypoint-elsewhere"},
     "two_photon_with_steps": {"placeholder-unknown", "step-unknown"},
 }
 """The warnings that files give rise to, beside keys of their own and what a rehearsal replaces."""
@@ -65,6 +67,7 @@ def lab(make_repository: Any, workplace: Path, monkeypatch: pytest.MonkeyPatch) 
             "bonsai/setup.cmd": "echo set up\n",
             "code/tasks/flashes.py": "print('flashes')\n",
             "code/stimuli/make_table.py": MAKE_TABLE,
+            "code/matlab/run_gratings.m": "function run_gratings(folder, varargin)\nend\n",
             "code/after/summary.py": SUMMARY,
         }
     )
@@ -162,3 +165,6 @@ def test_a_broken_file_does_not_hide_the_others(
     (folder / "empty").mkdir()
     empty = openscope("check", str(folder / "empty"))
     assert (empty.returncode, "no parameter files" in empty.stderr) == (1, True)
+    (folder / "empty" / "rig 2").mkdir()
+    (folder / "good.json").rename(folder / "empty" / "rig 2" / "good.json")
+    assert f"as {folder / 'empty' / 'rig 2'}" in openscope("check", str(folder / "empty")).stderr

@@ -43,7 +43,7 @@ OLDER = {"repo_relative_path": "code\\make.py", "function": "go", "kwargs": {"n"
 )  # fmt: skip
 def test_a_file_of_the_repository_in_every_form(lab: Any, entry: dict[str, Any]) -> None:
     (lab.repository / "code").mkdir()
-    (lab.repository / "code" / "make.py").write_text("")
+    (lab.repository / "code" / "make.py").write_text("def go(n): ...")
     (step,), _ = lab.plan({**entry, "on_failure": "abort"}, phase="before")
     assert (step.kind, step.name) == ("script", "code/make.py")
     assert (step.function, step.arguments, step.on_failure) == ("go", {"n": 2}, "abort")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..engines.command import check_program
 from ..engines.python import interpreter
-from ..errors import Finding, ParameterError, StepError
+from ..errors import Finding, ParameterError, RepositoryError, StepError
 from ..parameters.model import SPELLINGS, Parameters
 from ..parameters.paths import drive_error, on_missing_drive
 from ..parameters.wording import shown
@@ -281,7 +281,7 @@ def _check_values(
 def _check_script(step: PlannedStep, source: Source) -> list[Finding]:
     path = Path(PurePosixPath(step.name))
     if source.exists(path):
-        return []
+        return _check_function(step, source, path)
     near = source.similar(path)
     return [
         Finding(
@@ -292,6 +292,18 @@ def _check_script(step: PlannedStep, source: Source) -> list[Finding]:
             fix=f"Use one of: {', '.join(near)}." if near else "Correct the path.",
         )
     ]
+
+
+def _check_function(step: PlannedStep, source: Source, path: Path) -> list[Finding]:
+    from .functions import function_finding
+
+    wanted = (step.function,) if step.function else (FILE_FUNCTIONS[step.phase], "run")
+    try:
+        content = source.read(path)
+    except (OSError, RepositoryError):
+        return []  # it is in a submodule that is not here yet
+    found = function_finding(content, wanted, f"{step.where}: {shown(step.name)}")
+    return [found] if found else []
 
 
 def _check_module(step: PlannedStep) -> list[Finding]:

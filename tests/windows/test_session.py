@@ -107,6 +107,16 @@ def test_the_command_line(parameters: WriteParameters, openscope: OpenScope) -> 
     assert again.returncode == 0, again.stdout + again.stderr
 
 
+def test_a_path_that_windows_cannot_carry_is_refused(
+    parameters: WriteParameters, workplace: Path, openscope: OpenScope
+) -> None:
+    long = workplace / ("long" * 20) / ("longer" * 20)
+    file = parameters(launcher="command", command=[sys.executable, "-c", "pass"])
+    done = openscope("run", str(file), "--yes", "--set", f"OutputFolder={long}")
+    assert done.returncode == 1 and "Windows carries 260" in done.stderr, done.stderr
+    assert "fix:" in done.stderr and not (workplace / ("long" * 20)).exists()
+
+
 @pytest.mark.skipif(not under_wine(), reason="changes the registry")
 @pytest.mark.parametrize("key", _RESTART_KEYS)
 def test_a_pending_restart_is_warned_of(key: str) -> None:

@@ -19,7 +19,7 @@ def rows() -> dict[int, list[str]]:
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
+def names_in(file: str) -> frozenset[str]:
     """The names of the tests in a file."""
     place = TESTS / file if "/" in file else TESTS / "faults" / file
     tree = ast.parse(place.read_text("utf-8"))
@@ -34,7 +34,7 @@ def test_every_fault_has_its_tests_and_they_are_there() -> None:
         assert named, f"row {number} has no test"
         for name in named:
             file, _, test = name.partition("::")
-            known = tests_in(file)
+            known = names_in(file)
             assert test in known if test else known, f"row {number}: there is no test {name}"
 
 

@@ -159,8 +159,8 @@ def test_a_step_ends_with_its_launcher_and_leaves_nothing(
     if killed:
         assert all(map(alive, pids))
         launcher.kill()
-    launcher.wait(20)
-    wait_for(lambda: not any(map(alive, pids)), 5)
+    launcher.wait(60)
+    wait_for(lambda: not any(map(alive, pids)), 30)
 
 
 # -- deliberate ends ---------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_the_session_is_closed_when(
     wait_for(lambda: output().endswith("\n"))
     pid = int(output())
     end(launcher)
-    launcher.wait(20)
+    launcher.wait(60)
     assert not alive(pid)
     [folder] = (workplace / "data").iterdir()
     assert events(folder)[-1]["name"] == "session.closed"

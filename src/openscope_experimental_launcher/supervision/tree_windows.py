@@ -341,18 +341,17 @@ class Tree:
     def let_go(self) -> None:
         """Linux only: the job goes with its handles."""
 
-    def adopt(self, pid: int, start_time: str, run: str) -> None:
-        """Take the main process of a guard that was killed for this one's own.
-
-        Its exit is known as long as somebody holds a handle of it, as its launcher does.
-        """
+    def adopt(self, pid: int, start_time: str, run: str) -> bool:
+        """Take the main process of a guard that was killed for this one's own. Whether it is there,
+        or its exit, which is known as long as somebody, as its launcher, holds a handle of it."""
         self.pid, self.start_time = pid, start_time
-        with suppress(OSError):  # it has ended, and nobody holds it
+        with suppress(OSError):
             process = _open_process(_READ_PROCESS, False, pid)
             if _created(process) == start_time:
                 self._process = process
-            else:
-                _close(process)
+                return True
+            _close(process)
+        return False
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process inside the job, with output straight to files.
@@ -377,7 +376,7 @@ class Tree:
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until the main process ends or the time is over; once it has ended, briefly."""
-        if self.status is None:
+        if self.status is None and self._process:
             _wait_for(self._process, max(math.ceil(timeout_s * 1000), 0))
         else:
             time.sleep(max(min(timeout_s, _STRAY_LOOK_S), 0.0))

@@ -24,7 +24,7 @@ time.sleep(60)
 """
 
 
-# -- 2: killed while it sweeps ----------------------------------------------------------------------
+# -- 2: killed while it sweeps ---------------------------------------------------------------------
 
 STRAY = """
 import os, signal, subprocess, sys

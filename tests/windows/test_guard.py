@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -301,9 +302,15 @@ def test_by_policy_a_killed_guard_is_the_end(guarded: Guarded, session: Path) ->
 def test_when_every_guard_is_killed_the_launcher_cares_for_what_is_left(
     guarded: Guarded, session: Path, tmp_path: Path, policy: str, code: int
 ) -> None:
-    program = "import time; print('ready'); time.sleep(9); raise SystemExit(6)"
+    flag = tmp_path / "go on"
+    program = f"""
+import os, time
+print("ready")
+while not os.path.exists({str(flag)!r}): time.sleep(0.05)
+raise SystemExit(6)
+"""
     acquisition = guarded(
-        program, job=new_job(), on_launcher_lost=policy, stop_grace_s=30, ask=Ask("window")
+        program, job=new_job(), on_launcher_lost=policy, stop_grace_s=300, ask=Ask("window")
     )
     wait_for(says(session, "ready"))
     for number in range(4):
@@ -312,6 +319,8 @@ def test_when_every_guard_is_killed_the_launcher_cares_for_what_is_left(
     assert acquisition.ended is None and alive(acquisition.pid)
     spec = json.loads((acquisition.run_folder / "spec.json").read_text("utf-8"))
     (acquisition.run_folder / "spec.json").write_text(json.dumps({**spec, "stop_grace_s": 0.3}))
+    if policy == "continue":
+        threading.Timer(1.0, flag.touch).start()
     journal = Journal(tmp_path / "fallback")
     journal.open(tmp_path / "journal.jsonl")
     acquisition.orphans.wait(journal)

@@ -56,9 +56,10 @@ def files(folder: SessionFolder, story: Story) -> Files:
     """The files with sizes and what the manifest says; contents are not read again."""
     there = dict(_sizes(folder))
     try:
-        listed = as_object(read_manifest(folder)["files"])
+        listed = dict(as_object(read_manifest(folder)["files"]))
     except SessionError as error:
         return _unsealed(there, story, error)
+    listed.pop(REPORT_NAME, None)
     rows = [
         _file(name, there.get(name), as_object(listed.get(name)) if name in listed else None)
         for name in sorted({*there, *listed})

@@ -66,7 +66,7 @@ def summary(story: Story, state: str) -> str:
     lasted = ended.get("duration_s")
     words = state.capitalize()
     if lasted is not None:
-        words += f" after {clock(lasted)}"
+        words += f" {'in' if state == 'completed' else 'after'} {clock(lasted)}"
     reason = story.record.reason or str((story.record.closed or {}).get("reason") or "")
     return f"{words}: {reason}" if reason else f"{words}."
 

@@ -28,7 +28,7 @@
       cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "time" } },
       scales: { x: { time: false }, y: { range: (u, low, high) => [low > 0 && low < high / 2 ? 0 : low - (high - low || Math.abs(low) || 1) * 0.05, high + (high - low || Math.abs(high) || 1) * 0.08] } },
       axes: [
-        { ...axis, values: (u, ticks) => ticks.map(clock), space: 70 },
+        { ...axis, values: (u, ticks) => ticks.map(clock), space: 70, incrs: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400] },
         { ...axis, size: 64, values: (u, ticks) => ticks.map(amount) },
       ],
       hooks: {

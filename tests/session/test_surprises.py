@@ -223,6 +223,16 @@ def test_a_subject_that_is_not_known_is_told(lab: Lab) -> None:
     assert lab.told() == ["No session of subject 614173 is known here yet. Did you mean '614137'?"]
 
 
+def test_a_session_that_left_no_parameters_is_passed_over(lab: Lab) -> None:
+    folder = lab.ran(1, "failed")
+    (folder / "experiment_metadata" / "processed_parameters.json").unlink()
+    lab.history.read([folder])
+    assert lab.told() == ["The last session failed yesterday at 10:30: No camera."]
+    lab.ran(2)
+    told = lab.told(**{"script_parameters.reward": 9})
+    assert told[0] == "reward 9; the last session: 3."
+
+
 def test_the_launchers_new_parameters_are_no_surprise(lab: Lab) -> None:
     folder = lab.ran(1)
     file = folder / "experiment_metadata" / "processed_parameters.json"

@@ -13,6 +13,8 @@
   const amount = (value) =>
     value == null ? "" : value.toLocaleString("en", { maximumSignificantDigits: 4 });
 
+  const digits = (step) => (String(+step.toPrecision(3)).split(".")[1] || "").length;
+
   function options(plot, width, zoomed) {
     const line = colour("--line"), dim = colour("--dim");
     const axis = { stroke: dim, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
@@ -29,7 +31,7 @@
       scales: { x: { time: false }, y: { range: (u, low, high) => [low > 0 && low < high / 2 ? 0 : low - (high - low || Math.abs(low) || 1) * 0.05, high + (high - low || Math.abs(high) || 1) * 0.08] } },
       axes: [
         { ...axis, values: (u, ticks) => ticks.map(clock), space: 70, incrs: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400] },
-        { ...axis, size: 64, values: (u, ticks) => ticks.map(amount) },
+        { ...axis, size: 64, values: (u, ticks, n, space, step) => ticks.map((v) => v.toLocaleString("en", { minimumFractionDigits: digits(step), maximumFractionDigits: digits(step) })) },
       ],
       hooks: {
         setSelect: [(u) => {

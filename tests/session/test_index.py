@@ -222,6 +222,26 @@ def test_a_damaged_index_is_made_again(make: Make, damage: str) -> None:
     assert len(_names()) == 300
 
 
+def test_a_locked_index_is_not_made_again_and_no_session_waits(make: Make) -> None:
+    note_for_history(make(1))
+    with open_history() as history:
+        file = history.path
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("UPDATE sessions SET rig = 'kept'")
+    folder = make(2)
+    remember_session(folder)
+    forget_session(folder)
+    with pytest.raises(SessionError) as busy:
+        _names()
+    assert busy.value.code == "history-busy"
+    other.execute("COMMIT")
+    other.close()
+    with open_history() as history:
+        assert [session.rig for session in history.find()] == ["B2", "kept"]
+
+
 def test_where_no_file_can_be_kept_it_is_made_in_memory(make: Make, own_state: Path) -> None:
     note_for_history(make(1))
     file = history_file(True)

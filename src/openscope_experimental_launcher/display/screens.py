@@ -379,7 +379,7 @@ def _kind(path: Path) -> str:
         return "metadata"
     if top == "logs":
         return "logs"
-    if path.name in ("journal.jsonl", "manifest.json") and len(path.parts) == 1:
+    if path.name in ("journal.jsonl", "manifest.json", "report.html") and len(path.parts) == 1:
         return "records"
     return "data"
 

@@ -141,7 +141,7 @@ def _epoch(epoch: Epoch, facts: Facts, table: str, gaps: list[Finding]) -> Objec
         "stimulus_end_time": epoch.stop.isoformat(),
         "stimulus_name": epoch.name,
         "stimulus_modalities": _stimulus_modalities(epoch, facts, gaps),
-        "code": {**code, "parameters": epoch.values},
+        "code": {**code, "parameters": epoch.values or None},
         "notes": f"{rows} of {table}.",
         "configurations": _platform(facts),
     }

@@ -134,8 +134,6 @@ class Crash:
             self.file,
             self.subject,
             on_launcher_lost=self.policy,
-            session_report=False,  # they would close the session once more
-            session_metadata=False,
             **stopped,
         )
         self._await_moment(launcher)

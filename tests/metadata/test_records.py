@@ -349,6 +349,21 @@ def test_damaged_records_give_what_the_journal_knows(
     assert records["acquisition.json"]["experimenters"] == ["Frieda Müller"]
 
 
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-99-99T00:00:00+00:00"])
+def test_times_that_no_clock_shows_cost_only_what_they_belong_to(
+    past: Callable[..., Any], time: str
+) -> None:
+    session = past().started().ended(4.0).judged(4.0, "completed")
+    step = {"phase": "after", "position": 0, "step": "x", "outcome": "ok", "message": ""}
+    session.add(5.0, "step.finished", duration_s=0.1, **step)
+    for event in session.events:
+        event["time"] = time
+    made, records = made_of(session.recorded(**COMPLETE).closed(9.0))
+    assert "acquisition.json: acquisition_start_time" in fields(made)
+    assert records["acquisition.json"]["subject_id"] == "614173"
+    Processing.model_validate(records["processing.json"])
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: (

@@ -128,6 +128,7 @@ def test_what_the_files_ask_for_was_done(lab: str, workplace: Path) -> None:
         assert (copy / "table.csv").read_bytes() == (session / "table.csv").read_bytes()
 
 
+@pytest.mark.timeout(300)
 def test_its_standard_metadata_are_those_of_a_rehearsal(lab: str, workplace: Path) -> None:
     file = next(file for file in FILES if file.stem == "two_photon_with_steps")
     given = {**overrides(file, lab), "session_metadata": True}

@@ -58,7 +58,7 @@ def complete(past: Callable[..., Past]) -> Callable[..., Path]:
     return make
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 240) -> Any:
     """Wait until something is so, and give it back."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -20,6 +20,9 @@ from metadata.conftest import COMPLETE, sealed_with, wait_for
 
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
 
+# What is made afterwards leaves the processor to everybody else.
+pytestmark = pytest.mark.timeout(300)
+
 SCRIPT = """
 import os, pathlib, sys, time
 folder = pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"])

@@ -87,10 +87,10 @@ def test_an_older_module_without_a_package(lab: Any, install: Any) -> None:
     assert (event.outcome, event.message) == ("ok", "")
 
 
-def test_a_step_to_come_is_said_to_be_one(lab: Any) -> None:
-    (warning,) = check(lab, "after", "session_creator")
+def test_a_step_after_it_that_is_not_installed_will_be_skipped(lab: Any) -> None:
+    (warning,) = check(lab, "after", "session_creater")
     assert (warning.level, warning.code) == ("warning", "step-unknown")
-    assert "not part of this version" in warning.message
+    assert "Did you mean 'session_creator'?" in warning.message
     assert "recorded as skipped" in warning.message
 
 

@@ -246,11 +246,11 @@ def _check(
         installed = get_step(step.name)
     except StepError as error:
         return [_not_there(step, error)]
-    look = getattr(installed, "check", None)
-    found = (
-        [finding._replace(where=finding.where or step.where) for finding in look()] if look else []
-    )
-    return [*_check_values(step, installed, parameters, rehearsal), *found]
+    findings = list(_check_values(step, installed, parameters, rehearsal))
+    preflight = getattr(installed, "preflight", None)
+    if preflight is not None:
+        findings += [found._replace(where=found.where or step.where) for found in preflight()]
+    return findings
 
 
 def _check_values(

@@ -321,11 +321,12 @@ def test_a_folder_that_vanishes_takes_nothing_with_it(
 def test_warnings_and_what_will_come_are_said(serve: Serve, visit: Visit, running: Begin) -> None:
     session = running(limits={"memory_limit_mb": 1000.0, "disk_reserve_gb": 1.0})
     for second in range(60):
-        session.measure(second, memory_mb=400.0 + second)
+        session.measure(second, memory_mb=400.0 + second, ago_s=60.0 - second)
     page = visit(serve().address, online=True)
     card = card_of(page, session.folder)
     session.tell("acquisition.warned", about="frozen", message="The process is <i>paused</i>.")
     says_in(card, ".warnings", "The process is <i>paused</i>.")
+    says_in(card, ".warnings", "Memory of the acquisition: at this rate at its limit of 1,000 MB")
     says_in(page, "#announce", "The process is <i>paused</i>.")
     assert "limit 1.0 GB" in card.locator("figure[data-plot=memory]").inner_text()
     assert page.title().startswith("! 1 open")
@@ -459,6 +460,7 @@ def test_nothing_is_cut_off_on_a_small_screen(
     session.measure(1.0)
     session.print(b"x" * 3000 + b"\n")
     session.tell("note.added", text="y" * 300, by="z" * 80)
+    session.tell("acquisition.stop_requested", by="operator", reason="", kill_in_s=9999.0)
     page = visit(serve().address, online=True, width=width, dark=True)
     card = card_of(page, session.folder)
     says_in(card, ".notes", "yyy")

@@ -1,18 +1,11 @@
 // One open session: what it is, what it does, and what can be done with it.
 import { ask, tell } from "./asking.js";
 import { Charts } from "./charts.js";
-import { make, say, sayAll, size } from "./dom.js";
+import { make, say, sayAll } from "./dom.js";
+import { size, stateWords } from "./words.js";
 
 const LINES_SHOWN = 300;
 const NAME_KEY = "openscope-name";
-const BADGES = {
-  running: "running",
-  unattended: "launcher lost",
-  interrupted: "interrupted",
-  elsewhere: "elsewhere",
-  gone: "folder gone",
-};
-
 export class Card {
   /**
    * @param {{readOnly: boolean, announce: (text: string) => void}} page
@@ -94,7 +87,7 @@ export class Card {
     this.about = about;
     if (about.point) this.point = about.point;
     this.element.dataset.state = about.state === "closed" ? about.outcome : about.state;
-    say(this.badge, about.state === "closed" ? about.outcome || "closed" : BADGES[about.state]);
+    say(this.badge, stateWords(about.state === "closed" ? about.outcome || "closed" : about.state));
     say(this.subject, about.subject);
     say(this.name, about.name);
     this.rehearsal.hidden = !about.rehearsal;

@@ -8,13 +8,14 @@ const LINES_SHOWN = 300;
 const NAME_KEY = "openscope-name";
 export class Card {
   /**
-   * @param {{readOnly: boolean, announce: (text: string) => void}} page
+   * @param {{readOnly: boolean, announce: (text: string) => void, fill: (card: Card) => void}} page
    */
   constructor(page) {
     this.page = page;
     this.about = null;
     this.point = null;
     this.lastLine = 0;
+    this.unread = true;
     this.charts = new Charts();
     this.build();
   }
@@ -88,6 +89,7 @@ export class Card {
     if (about.point) this.point = about.point;
     this.element.dataset.state = about.state === "closed" ? about.outcome : about.state;
     say(this.badge, stateWords(about.state === "closed" ? about.outcome || "closed" : about.state));
+    this.element.ariaLabel = `Session ${about.name}`;
     say(this.subject, about.subject);
     say(this.name, about.name);
     this.rehearsal.hidden = !about.rehearsal;
@@ -194,6 +196,7 @@ export class Card {
 
   unfolded() {
     if (!this.element.open) return;
+    if (this.unread) this.page.fill(this);
     this.charts.show();
     this.output.scrollTop = this.output.scrollHeight;
   }

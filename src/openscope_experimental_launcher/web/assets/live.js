@@ -14,7 +14,7 @@ const connection = document.getElementById("connection");
 const announcer = document.getElementById("announce");
 
 const cards = new Map();
-const page = { readOnly: false, announce: (text) => say(announcer, text) };
+const page = { readOnly: false, announce: (text) => say(announcer, text), fill };
 let clock = null; // the computer's clock, and ours, when it last spoke
 let source = null;
 let heardAt = 0;
@@ -76,7 +76,10 @@ function remove(number) {
   cards.delete(number);
 }
 
+/** Read what the session was so far; of a folded card when it is unfolded. */
 async function fill(card) {
+  card.unread = !card.element.open;
+  if (card.unread) return;
   const answer = await fetch(`/api/sessions/${card.about.id}`).catch(() => null);
   if (answer?.ok) card.fill(await answer.json());
 }

@@ -12,6 +12,12 @@ const plotting = (() => {
   const amount = (value) =>
     value == null ? "" : value.toLocaleString("en", { maximumSignificantDigits: 4 });
 
+  function ticked(ticks) { // with as many decimals as tell one from the next
+    const step = Math.abs(ticks[1] - ticks[0]) || 1;
+    const decimals = Math.min(Math.max(0, Math.ceil(-Math.log10(step))), 6);
+    return ticks.map((value) => value.toLocaleString("en", { maximumFractionDigits: decimals }));
+  }
+
   function options(plot, width, zoomed) {
     const line = colour("--line"), dim = colour("--dim");
     const axis = { stroke: dim, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
@@ -28,7 +34,7 @@ const plotting = (() => {
       scales: { x: { time: false }, y: { range: (u, low, high) => [low > 0 && low < high / 2 ? 0 : low - (high - low || Math.abs(low) || 1) * 0.05, high + (high - low || Math.abs(high) || 1) * 0.08] } },
       axes: [
         { ...axis, values: (u, ticks) => ticks.map(clock), space: 70 },
-        { ...axis, size: 64, values: (u, ticks) => ticks.map(amount) },
+        { ...axis, size: 64, values: (u, ticks) => ticked(ticks) },
       ],
       hooks: {
         setSelect: [(u) => {

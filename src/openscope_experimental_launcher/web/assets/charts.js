@@ -61,9 +61,9 @@ class Chart {
     options.legend = { show: false };
     options.cursor = { drag: { x: false, y: false } };
     delete options.hooks;
-    options.padding = [8, 8, 0, 0];
+    options.padding = [8, 18, 0, 0];
     Object.assign(options.axes[0], { space: 60, size: 28 });
-    Object.assign(options.axes[1], { space: 26, size: 52 });
+    Object.assign(options.axes[1], { space: 26, size: 56 });
     this.drawn = new uPlot(options, this.columns(), this.stage);
   }
 

@@ -63,7 +63,7 @@ function take(about) {
     if (before === undefined && clock) unfoldFew(card);
     fill(card);
   }
-  if (before && before !== about.state) refresh();
+  if (before !== about.state) refresh();
 }
 
 function unfoldFew(card) {
@@ -90,7 +90,10 @@ async function fill(card) {
 function arrange() {
   const rank = ({ about }) => ORDER.indexOf(about.state);
   const wanted = [...cards.values()].sort(
-    (one, other) => rank(one) - rank(other) || other.about.began.localeCompare(one.about.began),
+    (one, other) =>
+      rank(one) - rank(other) ||
+      other.about.began.localeCompare(one.about.began) ||
+      one.about.name.localeCompare(other.about.name),
   );
   wanted.forEach((card, index) => {
     const there = place.children[index];

@@ -17,7 +17,13 @@ from ..report import REPORT_NAME
 from ..session.folder import SessionFolder
 from ..session.notes import leave_note
 from ..session.output import tail
-from ..session.state import known_roots, open_sessions, short_hash, state_folder
+from ..session.state import (
+    known_roots,
+    noted_for_history,
+    open_sessions,
+    short_hash,
+    state_folder,
+)
 from ..supervision.strays import end_run, running_runs, see_to_the_end
 
 _PACKAGE = __package__.rpartition(".")[0]
@@ -92,7 +98,8 @@ def session_of_address(root: str, name: str, roots: list[Path]) -> SessionFolder
     Raises:
         SessionError: there is none.
     """
-    known = [*roots, *known_roots(), *(folder.parent for folder in open_sessions())]
+    noted = [*open_sessions(), *(folder for _, folder in noted_for_history())]
+    known = [*roots, *known_roots(), *(folder.parent for folder in noted)]
     for parent in dict.fromkeys(known):
         if short_hash(str(parent)) != root or Path(name).name != name or name == "..":
             continue

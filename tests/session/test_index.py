@@ -315,3 +315,11 @@ def test_a_subjects_last_sessions_come_with_their_parameters(make: Make, history
     history.add_root(Path("data"))
     found = history.last_of("614173", 2)
     assert [parameters["script_parameters.reward"] for _, parameters in found] == [4, 3]
+
+
+def test_half_a_character_in_a_note_hides_no_session(make: Make) -> None:
+    folder = make(1, note="half a character \ud83d of a mouse")
+    with open_history() as history:
+        history.read([folder])
+        (found,) = history.find(Query(text="mouse"))
+    assert found.present

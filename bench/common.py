@@ -50,8 +50,7 @@ def experiment(command: list[str], **values: object) -> Iterator[Path]:
             "local_repository_path": str(folder / "checkouts"),
             "OutputFolder": str(folder / "data"),
             "user_id": "bench",
-            # Made after the end, by a process that would run beside the next session here.
-            "session_report": False,
+            "session_report": False,  # made while the next run is timed
             **values,
         }
         file = folder / "bench.json"

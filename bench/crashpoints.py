@@ -1,7 +1,7 @@
 """Launchers and guards killed after every kind of event and at random: what is lost of a session.
 
 `python bench/crashpoints.py [KILLS [SESSIONS AT A TIME [SEED]]]`. Every moment is met with every
-choice of victims once in 135 kills. A second part kills a process that writes nothing but
+choice of victims once in 140 kills. A second part kills a process that writes nothing but
 milestones, as fast as the disk takes them.
 """
 
@@ -60,6 +60,7 @@ MOMENTS = [
     "acquisition.warned",
     "acquisition.stop_requested",
     "acquisition.ended",
+    "acquisition.ended imported",
     "acquisition.judged",
     "stage.entered post-processing",
     "stage.entered closing",
@@ -69,6 +70,13 @@ MOMENTS = [
     *["at random"] * 9,
 ]
 """When to kill: after an event of the launcher or guard, between two of them, or at random."""
+OF_THE_GUARD = {
+    "acquisition.started",
+    "acquisition.sampled",
+    "acquisition.warned",
+    "acquisition.stop_requested",
+    "acquisition.ended",
+}
 VICTIMS = {
     "launcher": ("launcher",),
     "guard": ("guard",),
@@ -134,11 +142,11 @@ class Crash:
             self.file,
             self.subject,
             on_launcher_lost=self.policy,
-            session_report=False,  # it would close the session once more
+            session_report=False,  # they would close the session once more
+            session_metadata=False,
             **stopped,
         )
-        self._await_moment(launcher)
-        processes = processes_of(launcher.pid)
+        processes = self._await_moment(launcher)
         for name in VICTIMS[self.victim]:
             if name in processes:
                 with suppress(ProcessLookupError):
@@ -158,12 +166,23 @@ class Crash:
         session = session_of(self.file, self.subject)
         return session if session and (session / "journal.jsonl").is_file() else None
 
-    def _await_moment(self, launcher: subprocess.Popen[bytes]) -> None:
+    def _await_moment(self, launcher: subprocess.Popen[bytes]) -> dict[str, int]:
+        """Wait for it; returns the processes, which are looked for before, since that takes
+        longer than the moment lasts."""
+        processes = processes_of(launcher.pid)
         if self.moment == "at random":
             time.sleep(self.chance.uniform(0, 2.5))
-            return
+            return processes_of(launcher.pid)
+
+        def has_come() -> bool:
+            nonlocal processes
+            if len(processes) < len(VICTIMS["all three"]):
+                processes = processes_of(launcher.pid)
+            return self._has_come() or launcher.poll() is not None
+
         with suppress(TimeoutError):
-            wait_for(lambda: self._has_come() or launcher.poll() is not None, 20, 0.0005)
+            wait_for(has_come, 20, 0.0005)
+        return processes
 
     def _has_come(self) -> bool:
         session = session_of(self.file, self.subject)
@@ -172,6 +191,14 @@ class Crash:
         if self.moment == "output opened":
             return bool(session and (session / "logs/stderr.log").exists())
         name, _, detail = self.moment.partition(" ")
+        if detail == "imported":
+            return bool(events(session, name))
+        if name in OF_THE_GUARD:  # the launcher takes them over some time later
+            word = f'"name":"{name}"'.encode()
+            return any(
+                word in file.read_bytes()
+                for file in (self.state / "runs").glob(f"{self.subject}_*/guard.jsonl")
+            )
         return any(
             not detail or detail in event["data"].values() for event in events(session, name)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,13 @@ _GIT = (
     "-c",
     "commit.gpgsign=false",
 )
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, in the programs that are tested too, even when the run of the tests is a
+    background job of a script, which is started deaf to it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +109,9 @@ def python_experiment(
                 "subject_id": "614173",
                 "user_id": "Frieda Müller",
                 "OutputFolder": str(workplace / "data"),
-                "session_report": False,  # it would be at work on what a test looks at
+                # They would be at work on what a test looks at.
+                "session_report": False,
+                "session_metadata": False,
                 **values,
             }
         )

@@ -1,8 +1,8 @@
-"""What is made of a closed session when nobody waits any more: its report.
+"""What is made of a closed session when nobody waits any more: its standard metadata, its report.
 
-It is made by a process of its own, of low priority, that outlives the launcher: neither the
+They are made by a process of its own, of low priority, that outlives the launcher: neither the
 operator nor the next session waits for it, and if it fails, nothing of the session is touched. Then
-`openscope report` makes the report.
+`openscope metadata` and `openscope report` make them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from .commands import start_detached
+from .metadata.aind import is_installed
 from .session.state import state_folder
 
 _LOG_BYTES = 1_000_000
 
 
-def begin_afterwards(session_folder: Path) -> None:
+def begin_afterwards(session_folder: Path, *, metadata: bool, report: bool) -> None:
     """Begin it for a closed session, and return at once. What it says goes to `afterwards.log` in
-    the launcher's state folder."""
+    the launcher's state folder.
+
+    Args:
+        session_folder: absolute path of the session folder.
+        metadata: whether to make the standard metadata, where the library for it is.
+        report: whether to make the report.
+    """
+    if not report and not (metadata and is_installed()):
+        return
+    wanted = [name for name, asked in (("metadata", metadata), ("report", report)) if asked]
+    module = f"{__package__}.cli.afterwards"
+    command = [sys.executable, "-P", "-m", module, str(session_folder), *wanted]
     log = state_folder() / "afterwards.log"
-    command = [sys.executable, "-P", "-m", __package__, "report", str(session_folder)]
-    with suppress(OSError):  # a report can be made at any time
+    with suppress(OSError):  # they can be made at any time
         if log.is_file() and log.stat().st_size > _LOG_BYTES:
             log.unlink()
-        start_detached(command, log)
+        process = start_detached(command, log)
+        process.returncode = 0  # it is not waited for, and that is no mistake

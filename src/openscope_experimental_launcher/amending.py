@@ -1,4 +1,4 @@
-"""Steps that are run when their session was closed long ago, and what follows from them.
+"""What is done to a session that was closed before: steps, its standard metadata, its report.
 
 A step may add files to the session or change some; then the manifest is sealed anew. What no step
 touched keeps the checksum that it was sealed with, so that damage is still found.
@@ -16,6 +16,7 @@ from .closing import Closing, finish_closing
 from .engines.python import interpreter
 from .errors import SessionError, StepError
 from .files import sha256_of, write_atomic
+from .metadata.aind.making import Made, make_records, write_records
 from .parameters.wording import printable
 from .recovery import adopted
 from .report import REPORT_NAME, make_report, report_unwritable
@@ -111,14 +112,24 @@ def catch_up(folder: SessionFolder, *, person: Person) -> list[StepFinished]:
         return _amend(folder, journal, record, kept, steps, person) if steps else []
 
 
-def write_report(folder: SessionFolder) -> Path:
-    """Write the report of a closed session into its folder, and seal that anew.
+def complete(
+    folder: SessionFolder,
+    *,
+    metadata: bool,
+    report: bool,
+    given: Mapping[str, Any] | None = None,
+) -> Made | None:
+    """Write the standard metadata and the report of a closed session into its folder, and seal
+    that anew, once.
 
     Args:
         folder: the session folder.
+        metadata: whether to make the standard metadata.
+        report: whether to make the report.
+        given: values for the metadata, which are kept with the session.
 
     Returns:
-        The report's file.
+        The standard metadata; None when they were not asked for.
 
     Raises:
         SessionError: the session is not closed, another launcher works on it, or its folder or
@@ -126,25 +137,52 @@ def write_report(folder: SessionFolder) -> Path:
     """
     try:
         _closed_record(folder)
-        with tempfile.TemporaryDirectory() as place:
-            # Made before the session is held: whoever wants to work on it need not wait.
-            html = make_report(folder.path, Path(place) / REPORT_NAME).read_bytes()
+        # Made before the session is held: whoever wants to work on it need not wait.
+        made = make_records(folder, given) if metadata else None
+        html = _report_of(folder, made) if report else None
         with adopted(folder) as journal:
             record = _closed_record(folder)
             before = _sizes(folder)
             read_manifest(folder)  # without one nothing can be sealed
-            file = folder.path / REPORT_NAME
-            write_atomic(file, html)
+            if made is not None:
+                write_records(folder, made)
+            if html is not None:
+                write_atomic(folder.path / REPORT_NAME, html)
             if _seal_anew(folder, journal, before):
                 kept = kept_session(folder, record)
                 if kept is not None:
                     _archive_again(folder, journal, kept)
                 close_again(folder, journal, kept)
-            return file
+            return made
     except OSError as error:
         if isinstance(error, SessionError):
             raise
-        raise report_unwritable(error, folder.path) from error
+        raise (report_unwritable if report else _unwritable)(error, folder.path) from error
+
+
+def _report_of(folder: SessionFolder, made: Made | None) -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / REPORT_NAME
+        return make_report(folder.path, file, added=made.files if made else {}).read_bytes()
+
+
+def _unwritable(error: OSError, where: Path) -> SessionError:
+    return SessionError(
+        f"The standard metadata cannot be written: {error.strerror or error}.",
+        code="metadata-unwritable",
+        where=str(where),
+        fix="Check the folder's permissions and its disk; then: openscope metadata SESSION",
+    )
+
+
+def take_in_late_notes(folder: SessionFolder) -> None:
+    """Take the notes that were left for a session while it was closed into its journal.
+
+    Raises:
+        SessionError: the session is not closed, or another launcher works on it.
+    """
+    with adopted(folder) as journal:
+        close_again(folder, journal, kept_session(folder, _closed_record(folder)))
 
 
 def _archive_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +17,13 @@ from .files import write_json
 from .session.folder import SessionFolder
 from .session.journal import Journal, ManifestSealed, SessionClosed, StageEntered, finding_event
 from .session.manifest import build_manifest, seal
+from .session.notes import take_in_notes
 from .session.record import SessionRecord, read_record
 from .session.state import note_pending
+from .structs import msgspec
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class Closing:
+class Closing(msgspec.Struct, eq=False):
     """What is to be closed, and by whom.
 
     Attributes:
@@ -42,9 +42,9 @@ class Closing:
     folder: SessionFolder
     journal: Journal
     closed_by: Literal["launcher", "recovery"]
-    finish_files: Callable[[SessionRecord], list[Finding]] = field(default=lambda _: [])
+    finish_files: Callable[[SessionRecord], list[Finding]] = lambda _: []
     archive: Callable[[SessionRecord], object] | None = None
-    copied: Callable[[SessionRecord], object] = field(default=lambda _: None)
+    copied: Callable[[SessionRecord], object] = lambda _: None
     on_bytes: Callable[[int], None] | None = None
 
 
@@ -93,6 +93,7 @@ def finish_closing(closing: Closing, record: SessionRecord) -> SessionRecord:
         record: what its journal says so far.
     """
     pending = record.pending_steps()
+    take_in_notes(closing.folder.path, closing.journal)
     closing.journal.record(
         SessionClosed(record.outcome or "lost", closing.closed_by, record.reason, pending)
     )

@@ -289,12 +289,15 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=5)
 
 
-def start_detached(arguments: Sequence[str], log: Path) -> None:
+def start_detached(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a program that outlives this one, has no terminal and leaves the processor to others.
 
     Args:
         arguments: the command line.
         log: gets its output, behind what is there; the program works in that folder.
+
+    Returns:
+        The program; whoever does not wait for its end sets its `returncode`.
 
     Raises:
         OSError: it cannot be started, or the log cannot be written.
@@ -311,4 +314,4 @@ def start_detached(arguments: Sequence[str], log: Path) -> None:
         )
     if sys.platform != "win32":
         os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
-    process.returncode = 0  # it is not waited for, and that is no mistake
+    return process

@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, Self
+
+_LOOK_S = 0.005
 
 if sys.platform == "win32":
     import ctypes
@@ -77,11 +80,15 @@ class ProcessLock:
         """Whether this object holds the lock now."""
         return self._fd is not None
 
-    def acquire(self, *, wait: bool = False, holder: dict[str, Any] | None = None) -> bool:
+    def acquire(
+        self, *, wait: bool = False, patience_s: float = 0.0, holder: dict[str, Any] | None = None
+    ) -> bool:
         """Take the lock.
 
         Args:
-            wait: block until it is free; otherwise return False at once when it is not.
+            wait: block until it is free; otherwise return False when it is not.
+            patience_s: seconds to try again: whoever only looks whether a lock is held holds it
+                for an instant, so that one refusal means nothing.
             holder: JSON object shown to those who are refused.
 
         Returns:
@@ -92,8 +99,10 @@ class ProcessLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
         fd = os.open(self.path, flags, 0o600)
+        deadline = time.monotonic() + patience_s
         try:
-            locked = _lock(fd, wait=wait)
+            while not (locked := _lock(fd, wait=wait)) and time.monotonic() < deadline:
+                time.sleep(_LOOK_S)
         except BaseException:
             os.close(fd)
             raise

@@ -27,6 +27,7 @@ DEFAULT_OUTPUT_DIR = "data"
 _LIMITS = (
     "kill_threshold",
     "memory_limit_mb",
+    "max_processes",
     "max_duration_s",
     "disk_reserve_gb",
     "hang_timeout_s",

@@ -21,7 +21,7 @@ from .locks import ProcessLock
 from .session.folder import SessionFolder
 from .session.journal import AcquisitionJudged, Journal, finding_event
 from .session.record import SessionRecord, read_record
-from .session.state import fallback_folder, forget_session, open_sessions, session_lock, short_hash
+from .session.state import fallback_journal, forget_session, open_sessions, session_lock
 from .steps.kept import kept_session
 from .steps.phase import complete_archives, run_phase
 from .supervision.judgement import Judgement, judge_end
@@ -80,14 +80,18 @@ def look_at(folder: SessionFolder) -> OpenSession:
             fix="Give the folder of a session, or its name when it is an open one.",
         )
     record = read_record(folder.journal)
+    return OpenSession(folder, state_of(folder, record), record)
+
+
+def state_of(folder: SessionFolder, record: SessionRecord) -> State:
+    """The state of a session whose journal was read already; changes nothing."""
     if record.closed is not None:
-        return OpenSession(folder, "closed", record)
+        return "closed"
     lock = session_lock(folder.path)
     if not lock.acquire():
-        return OpenSession(folder, "running", record)
+        return "running"
     lock.release()
-    guarded = any(guard_lives(run) for run in runs_of(folder))
-    return OpenSession(folder, "unattended" if guarded else "interrupted", record)
+    return "unattended" if any(map(guard_lives, runs_of(folder))) else "interrupted"
 
 
 def find_open(roots: Iterable[Path] = ()) -> list[OpenSession]:
@@ -139,7 +143,7 @@ def adopted(folder: SessionFolder) -> Iterator[Journal]:
             where=str(folder.path),
             fix="Wait for it, or stop the session: openscope stop " + folder.name,
         )
-    journal = Journal(fallback_folder() / f"recovered-{short_hash(str(folder.path))}.jsonl")
+    journal = Journal(fallback_journal(folder.path))
     try:
         journal.open(folder.journal)
         yield journal
@@ -164,7 +168,7 @@ def recover(folder: SessionFolder) -> SessionRecord:
             # Holding the guard's lock, so that none that was ordered can still start.
             guard_lock = ProcessLock(run_folder / "guard.lock")
             while True:
-                _see_to_the_end(run_folder, journal)
+                _see_to_the_end(folder, run_folder, journal)
                 if guard_lock.acquire():
                     break
             held.callback(guard_lock.release)
@@ -185,9 +189,9 @@ def recover(folder: SessionFolder) -> SessionRecord:
         return record
 
 
-def _see_to_the_end(run_folder: Path, journal: Journal) -> None:
+def _see_to_the_end(folder: SessionFolder, run_folder: Path, journal: Journal) -> None:
     acquisition = Acquisition.attach(run_folder)
-    pump = RecordPump(acquisition, journal)
+    pump = RecordPump(acquisition, journal, folder.path)
     pump.start()
     acquisition.wait()
     pump.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 SOURCE = PROJECT / "src" / "openscope_experimental_launcher"
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"(?:^ *<!-- ([^\n]+) -->\n)?^( *)```(\w*)\n(.*?)^\2```$", re.MULTILINE | re.DOTALL
+)
 _FILE = re.compile(r"# file: (\S+)\n")
 
 
@@ -24,6 +27,8 @@ class Block:
     number: int
     language: str
     text: str
+    remark: str = ""
+    """The HTML comment right above it, which says what is special about it."""
 
     @property
     def file(self) -> str:
@@ -40,18 +45,24 @@ def pages() -> list[Path]:
     return [
         PROJECT / "README.md",
         PROJECT / "CONTRIBUTING.md",
-        *sorted((PROJECT / "docs").glob("*.md")),
+        *sorted((PROJECT / "docs").rglob("*.md")),
     ]
 
 
-def blocks(language: str) -> list[Block]:
-    """All fenced blocks in one language."""
+def page_name(page: Path) -> str:
+    """A page as people name it: `README.md`, `operators/before.md`."""
+    return page.relative_to(PROJECT).as_posix().removeprefix("docs/")
+
+
+def blocks(*languages: str) -> list[Block]:
+    """All fenced blocks in these languages; in any when none is given."""
     found = []
     for page in pages():
         fenced = _FENCE.findall(page.read_text(encoding="utf-8"))
-        for number, (kind, text) in enumerate(fenced, 1):
-            if kind == language:
-                found.append(Block(page.name, number, kind, text))
+        for number, (remark, _, kind, text) in enumerate(fenced, 1):
+            if kind in languages or not languages:
+                plain = textwrap.dedent(text)
+                found.append(Block(page_name(page), number, kind, plain, remark))
     return found
 
 

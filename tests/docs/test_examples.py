@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from docs.pages import Block, blocks, install, pages, run_python
+from openscope_experimental_launcher.base.experiment import BaseExperiment
+from openscope_experimental_launcher.base.options import RunOptions
 from openscope_experimental_launcher.cli.app import VERBS, build_parser
 from openscope_experimental_launcher.parameters.jsonfile import parse_object
 
@@ -58,16 +60,16 @@ def _commands() -> Iterator[str]:
     for page in pages():
         text = page.read_text(encoding="utf-8")
         yield from _INLINE.findall(text)
-    for block in blocks("console"):
+    for block in blocks("console", "powershell"):
         for line in block.text.splitlines():
             if shown := _LINE.match(line):
-                yield shown[1]
+                yield re.split(r" [|>] ", shown[1])[0]
 
 
 @pytest.mark.parametrize("line", sorted(set(_commands())))
 def test_command_line_is_understood(line: str) -> None:
     words = shlex.split(line)[1:]
-    if len(words) == 1 and words[0] in VERBS:  # a verb that is only spoken of
+    if words[0] == "VERB" or (len(words) == 1 and words[0] in VERBS):  # only spoken of
         return
     try:
         assert build_parser().parse_args(words).main
@@ -75,8 +77,27 @@ def test_command_line_is_understood(line: str) -> None:
         assert not end.code
 
 
-@pytest.mark.parametrize("block", blocks("json"), ids=str)
-def test_json_example_is_valid(block: Block) -> None:
+_JSON = blocks("json")
+_NO_PARAMETERS = "not a parameter file"
+_RIG_FILE = next(block.text for block in blocks("toml") if "stimulus_port" in block.text)
+
+
+@pytest.mark.parametrize("block", [b for b in _JSON if b.remark != _NO_PARAMETERS], ids=str)
+def test_json_example_loads_as_a_parameter_file(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = tmp_path / "rig.toml"
+    rig.write_text(_RIG_FILE, encoding="utf-8")
+    monkeypatch.setenv("OPENSCOPE_RIG_CONFIG", str(rig))
+    file = tmp_path / "example.json"
+    file.write_text(block.text, encoding="utf-8")
+    experiment = BaseExperiment(RunOptions(defaults=True))
+    experiment.load_parameters(file)
+    assert not [finding.render() for finding in experiment.parameter_warnings]
+
+
+@pytest.mark.parametrize("block", [b for b in _JSON if b.remark == _NO_PARAMETERS], ids=str)
+def test_other_json_example_is_valid(block: Block) -> None:
     assert parse_object(block.text.encode(), str(block))
 
 

@@ -2,50 +2,72 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from docs.pages import PROJECT, pages
+from docs.pages import PROJECT, page_name, pages
+from openscope_experimental_launcher.cli.app import VERBS
 from openscope_experimental_launcher.parameters.model import (
-    FIELDS,
+    KNOWN_KEYS,
     PASSED_ON,
     SPELLINGS,
-    Expectation,
+    json_schema,
 )
 from openscope_experimental_launcher.session.journal import Event
 from openscope_experimental_launcher.steps import get_step, step_names
 
-_PAGE = (PROJECT / "docs" / "parameter-files.md").read_text(encoding="utf-8")
 _STEP_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \|(.*)\|$", re.MULTILINE)
 _NAME = re.compile(r"`(\w+)`")
-_ROW = re.compile(r"^\| `([^`]+)` \|(.*)\|$", re.MULTILINE)
+_KEY_ROW = re.compile(r"^\| `([^`]+)`\{ #", re.MULTILINE)
+_MOVED = re.compile(r"^\| ((?:`\w+`(?:, )?)+)", re.MULTILINE)
 
 
-def _rows() -> dict[str, list[str]]:
-    """Key in the first column of a table → the other columns."""
-    return {key: [c.strip() for c in rest.split("|")] for key, rest in _ROW.findall(_PAGE)}
+def test_the_reference_has_every_parameter_once() -> None:
+    page = (PROJECT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
+    filled = _reference_pages().on_page_markdown(page)
+    schema = json_schema()
+    expected = schema["$defs"]["Expectation"]["properties"]
+    own = [key for key in schema["properties"] if key not in SPELLINGS]
+    assert sorted(_KEY_ROW.findall(filled)) == sorted([*own, *expected])
+    for other, key in SPELLINGS.items():
+        assert f"| `{other}` | `{key}` |" in filled
 
 
-def test_the_tables_have_every_key_and_no_other() -> None:
-    known = {*FIELDS, *PASSED_ON, *SPELLINGS, *Expectation.__struct_fields__}
-    keys = {key for key in _rows() if not key.startswith("{")}
-    assert known - keys == set()
-    assert keys - known == set()
+def test_the_reference_has_every_verb() -> None:
+    page = (PROJECT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    filled = _reference_pages().on_page_markdown(page)
+    for verb in (*VERBS, "rig init", "rig show"):
+        assert f"# openscope {verb}\n" in filled
+    assert "`--rehearse`" in filled
 
 
-@pytest.mark.parametrize("key", FIELDS)
-def test_the_tables_have_the_true_defaults(key: str) -> None:
-    default = FIELDS[key].default
-    assert _rows()[key][-1] == f"`{json.dumps(default)}`"
+def _reference_pages() -> Any:
+    file = PROJECT / "scripts" / "reference_pages.py"
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_the_tables_have_the_true_spellings() -> None:
-    assert {other: _rows()[other][-1].strip("`") for other in SPELLINGS} == dict(SPELLINGS)
+def test_the_first_screen_has_every_verb() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `openscope ([\w-]+)` \|", readme, re.MULTILINE) == list(VERBS)
+
+
+def test_whoever_moves_finds_every_key_with_two_spellings_and_no_unknown_one() -> None:
+    page = (PROJECT / "docs" / "engineers" / "moving.md").read_text(encoding="utf-8")
+    table = page.partition("## Key by key")[2]
+    keys = {key for keys in _MOVED.findall(table) for key in _NAME.findall(keys)}
+    assert keys - KNOWN_KEYS == set()
+    assert {*SPELLINGS, *SPELLINGS.values(), *PASSED_ON} - keys - {"$schema"} == set()
 
 
 def test_the_page_of_the_session_folder_has_every_event() -> None:
@@ -66,7 +88,7 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     assert not re.search(r'(?:src|href)="https?://fonts\.', built)
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages(), ids=page_name)
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target

@@ -242,7 +242,7 @@ def test_what_kept_it_from_starting_may_be_mended(python_experiment, terminal, w
     screen = terminal("run", str(file))
     screen.expect("Subject")
     screen.sendline("614173")
-    screen.expect("The script is not in the repository")
+    screen.expect("The script is not there")
     screen.expect(r"\(t\)ry again")
     file.write_text(file.read_text().replace("tasks.py", "task.py"))
     screen.sendline("t")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ print("finished", flush=True)
 """An acquisition that goes on until a file is there."""
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 15) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait until something is so, and give it back."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -62,7 +63,7 @@ class Running:
         found = [json.loads(line) for line in lines if line.endswith(b"}")]
         return [e["data"] for e in found if e["name"] == name] if name else found
 
-    def event(self, name: str, seconds: float = 15) -> dict[str, Any]:
+    def event(self, name: str, seconds: float = 60) -> dict[str, Any]:
         """The first event of a name, once it is there."""
         return dict(wait_for(lambda: self.events(name), seconds)[0])
 
@@ -86,12 +87,13 @@ class Running:
         if understudy is not None and understudy.cmdline()[-1].endswith("guard.py"):
             understudy.kill()
         os.kill(guard, signal.SIGKILL)
+        wait_for(lambda: is_gone(guard))
 
     def cookie(self) -> str:
         """What marks the processes of the session's run."""
         return Path(self.event("session.opened")["run_folder"]).name
 
-    def closed(self, seconds: float = 15) -> dict[str, Any]:
+    def closed(self, seconds: float = 60) -> dict[str, Any]:
         """The session's last word, once it is closed; it must be the only one."""
         last = self.event("session.closed", seconds)
         assert len(self.events("session.closed")) == 1
@@ -117,6 +119,10 @@ def end_runs(state: Path) -> None:
     for cookie in cookies:
         for process in processes_with(cookie):
             process.kill()
+        for group in Path("/sys/fs/cgroup").glob(f"**/openscope-{cookie}"):
+            with suppress(OSError):
+                wait_for(lambda group=group: not (group / "cgroup.procs").read_text())
+                group.rmdir()
 
 
 def is_gone(pid: int) -> bool:

@@ -129,6 +129,38 @@ def test_forking_without_end_is_held_and_swept(begin: Begin, joins_few: str) -> 
     assert processes_with(session.cookie()) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="bounds the processes of another user, as root")
+def test_too_many_processes_are_ended_and_the_system_holds_them_till_then(begin: Begin) -> None:
+    # Should the bound not hold, the user's own does: 150.
+    limit = f"resource.setrlimit(resource.RLIMIT_NPROC, (150, 150)); os.setuid({NOBODY})"
+    forks = FORKS.format(joins_few=f"import resource; os.setgid({NOBODY}); {limit}")
+    session = begin(forks, max_processes=10)
+    closed = session.closed()
+    assert closed["outcome"] == "killed" and "at most 10 are allowed" in closed["reason"]
+    assert session.event("acquisition.stop_requested")["limit"] == "max_processes"
+    samples = session.events("acquisition.sampled")
+    assert all(sample["processes"] <= 40 for sample in samples)
+    assert session.event("acquisition.ended")["left_over"] == []
+    assert processes_with(session.cookie()) == []
+    assert not any(Path("/sys/fs/cgroup").glob(f"**/openscope-{session.cookie()}"))
+
+
+COMET = """
+import os
+print("ready", flush=True)
+while True:
+    if os.fork(): os._exit(0)
+"""
+
+
+def test_what_moves_on_from_process_to_process_is_swept(begin: Begin) -> None:
+    session = begin(COMET)
+    session.closed()
+    ended = session.event("acquisition.ended")
+    assert ended["exit_code"] == 0 and ended["left_over"] == []
+    assert processes_with(session.cookie()) == []
+
+
 # -- 22: bytes that are no text --------------------------------------------------------------------
 
 
@@ -160,19 +192,23 @@ time.sleep(0.7)
 os.write(1, b"END")
 time.sleep(1)
 """
-BLOCKS = 200
 
 
 @pytest.mark.parametrize(
-    "block", ["b'x' * 1_000_000", "b'a line of some length, as they are printed\\n' * 23256"]
+    ("block", "blocks"),
+    [
+        ("b'x' * 1_048_576", 1024),
+        ("b'a line of some length, as they are printed\\n' * 23256", 200),
+    ],
+    ids=["a line of 1 GiB", "many lines"],
 )
-def test_a_flood_is_kept_whole_in_flat_memory(begin: Begin, block: str) -> None:
-    session = begin(FLOOD.format(block=block, blocks=BLOCKS))
+def test_a_flood_is_kept_whole_in_flat_memory(begin: Begin, block: str, blocks: int) -> None:
+    session = begin(FLOOD.format(block=block, blocks=blocks))
     session.says("ready")
     guard, launcher = session.guard(), session.launcher.pid
     before = peak_mb(guard), peak_mb(launcher)
     log = session.folder / "logs/stdout.log"
-    expected = len("ready\n") + BLOCKS * len(eval(block)) + len("END")
+    expected = len("ready\n") + blocks * len(eval(block)) + len("END")
     wait_for(lambda: log.stat().st_size == expected)
     assert peak_mb(guard) - before[0] < 5
     assert peak_mb(launcher) - before[1] < 25

@@ -139,7 +139,7 @@ def test_a_deleted_session_folder_is_told_and_its_records_are_kept(
 
 
 def test_a_disk_that_goes_away_is_told_and_the_session_recovered_when_it_is_back(
-    begin: Begin, small_disk: Disk, openscope: Openscope, tmp_path: Path
+    begin: Begin, small_disk: Disk, openscope: Openscope, own_state: Path, tmp_path: Path
 ) -> None:
     disk, elsewhere, flag = small_disk(20), tmp_path / "elsewhere", tmp_path / "go on"
     elsewhere.mkdir()
@@ -155,9 +155,16 @@ def test_a_disk_that_goes_away_is_told_and_the_session_recovered_when_it_is_back
         subprocess.run(["mount", "--bind", str(elsewhere), str(disk)], check=True)
     finally:
         subprocess.run(["umount", "-l", str(elsewhere)], check=True)
+    (kept,) = (own_state / "unplaced").glob("*.jsonl")
+    acknowledged = list(read_lines(kept))
     done = openscope("recover", str(session.folder))
     assert done.returncode == 0, done.stdout
     assert session.closed()["outcome"] == "completed"
+    # What was recorded elsewhere meanwhile is back where it belongs.
+    assert "stage.entered" in [event["name"] for event in acknowledged]
+    assert [event for event in acknowledged if event not in session.events()] == []
+    assert [event["seq"] for event in session.events()] == list(range(1, len(session.events()) + 1))
+    assert not kept.exists()
 
 
 @pytest.fixture

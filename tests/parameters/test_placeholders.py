@@ -144,6 +144,9 @@ class TestNotKnownYet:
             ("output_root_folder", "{output_session_folder}/x"),
             ("repository_url", "{output_session_folder}"),
             ("local_repository_path", "{output_root_folder}/repo"),
+            ("script_path", "{output_session_folder}/x.py"),
+            ("bonsai_exe_path", "{session_uuid}"),
+            ("matlab_entrypoint", "{session_uuid}"),
         ],
     )
     def test_what_is_needed_before_the_folder(self, refused: Refused, key: str, text: str) -> None:

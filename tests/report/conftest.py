@@ -94,7 +94,7 @@ class Past:
         for at, line in pairs:
             text += line.encode() + b"\n"
             size = len(text)
-            times += f"{size} {(self.begins + timedelta(seconds=at)).timestamp():.3f}\n"
+            times += f"{size}\t{(self.begins + timedelta(seconds=at)).timestamp():.3f}\n"
         (self.folder / f"logs/{stream}.log").write_bytes(text)
         (self.folder / f"logs/{stream}.times").write_text(times)
         return self

@@ -99,7 +99,7 @@ def test_an_incident_tells_first_what_went_wrong(
     text = _Text(_read(folder)).text
     incident = text[text.index("What went wrong First") : text.rindex("Timeline")]
     for words in (
-        "First: Memory grows. 01:02 after the acquisition began",
+        "First, 01:02 after the acquisition began: Memory grows.",
         "The acquisition ended with exit code 1 after 01:30.",
         "script-exception",
         "What to do: Plug the camera in.",
@@ -107,7 +107,7 @@ def test_an_incident_tells_first_what_went_wrong(
         "−0.1 s stderr ValueError: no camera 7",
         "−28.0 s event ! Memory grows.",
         "The nearest one before it: 614173_2026-11-03_09-08-07",
-        "Then here: Memory grows. (01:02 after the acquisition began)",
+        "Then here, 01:02 after the acquisition began: Memory grows.",
         "there: acquisition ended after 00:30 (exit code 0)",
         "on stderr: Traceback",
         "script_parameters.reward 3 30",
@@ -142,7 +142,10 @@ def test_a_session_that_was_never_closed_is_told_as_far_as_it_goes(
         b'{"seq":1,"time":"never","mono":1,"name":"session.closed","data":{}}\n',
         b'{"seq":1,"time":"","mono":1e308,"name":"stage.entered","data":{"stage":{"a":[]}}}\n'
         b'{"seq":2,"time":"","mono":-1e308,"name":"acquisition.started","data":{}}\n'
-        b'{"seq":3,"time":"x","mono":1e308,"name":"acquisition.sampled","data":{"cpu_s":-1e308}}\n',
+        b'{"seq":3,"time":"x","mono":1e308,"name":"acquisition.sampled","data":{"cpu_s":-1e308}}\n'
+        b'{"seq":4,"time":"","mono":2,"name":"acquisition.sampled","data":{"cpu_s":1'
+        + b"0" * 400
+        + b"}}\n",
     ],
 )
 def test_a_damaged_journal_gives_a_report_too(tmp_path: Path, content: bytes) -> None:
@@ -292,6 +295,8 @@ def test_a_real_sessions_report_is_sealed_with_it(
     assert hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() == sealed[-1]
     text = _Text((folder / "report.html").read_text(encoding="utf-8")).text
     assert "no camera 7" in text[: text.index("Timeline")]
+    # As the guard of a real session wrote the times of its output.
+    assert re.search("[+−][0-9.]+ s stderr ValueError: no camera 7", text)
 
     elsewhere = openscope("report", str(folder), "--output", "größe.html")
     assert elsewhere.stdout.strip() == str(workplace / "größe.html")

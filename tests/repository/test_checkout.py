@@ -131,6 +131,59 @@ def test_every_kind_of_edit_is_seen(lab, edit):
     assert lab.resolve("main").check()[-1].code == "repository-edited"
 
 
+@pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])
+@pytest.mark.parametrize("index_version", ["2", "4"])
+def test_edits_that_git_was_told_not_to_see_are_seen(lab, mark, index_version):
+    lab.run("main")
+    lab.local("update-index", "--index-version", index_version)
+    lab.local("update-index", mark, "src/größe.py")
+    assert lab.run("main").edited == ()
+    (lab.path / "src/größe.py").write_text("print(2)\n")
+    assert lab.local("status", "--porcelain") == ""
+    for allow_dirty in (False, True):
+        error = refused(lab, "repository-edits-hidden", allow_dirty=allow_dirty)
+        assert "src/größe.py" in error.message and mark.replace("--", "--no-") in error.fix
+    lab.local("update-index", mark.replace("--", "--no-"), "src/größe.py")
+    refused(lab, "repository-edited")
+
+
+def test_a_sparse_checkout_is_warned_of(lab):
+    lab.run("main")
+    lab.local("sparse-checkout", "set", "--no-cone", "/flow.bonsai")
+    assert not (lab.path / "src").exists()
+    (warning,) = [f for f in lab.run("main").findings if f.level == "warning"]
+    assert warning.code == "repository-sparse" and "src/größe.py" in warning.message
+
+
+WORK = {
+    "merge": ["merge", "--quiet", "--no-ff", "--no-commit", "-s", "ours", "theirs"],
+    "cherry-pick": ["cherry-pick", "theirs"],
+    "rebase": ["rebase", "--quiet", "--exec", "false", "HEAD~1"],
+}
+
+
+@pytest.mark.parametrize("what", WORK)
+def test_work_that_is_under_way_in_a_clean_checkout_is_not_spoiled(lab, what):
+    lab.run("main")
+    lab.local("checkout", "--quiet", "-b", "theirs")
+    lab.local("commit", "--quiet", "--allow-empty", "-m", "theirs")
+    lab.local("checkout", "--quiet", "main")
+    lab.local("commit", "--quiet", "--allow-empty", "-m", "mine")
+    subprocess.run(["git", *WORK[what]], cwd=lab.path, capture_output=True)
+    assert what in lab.local("status").replace("rebasing", "rebase")
+    here = lab.checked_out()
+    assert lab.local("status", "--porcelain") == ""
+    first = lab.head
+    lab.commit({"flow.bonsai": "<two/>"})
+    for ref in (first, "main"):
+        assert "repository-work-unfinished" in {f.code for f in lab.resolve(ref).check()}
+        error = refused(lab, "repository-work-unfinished", ref)
+        assert f"git {what} --abort" in error.fix
+    assert lab.checked_out() == here
+    lab.local(what, "--abort")
+    assert lab.run("main").commit == lab.head
+
+
 def test_with_allow_dirty_edits_run(lab):
     lab.run("main")
     (lab.path / "flow.bonsai").write_text("<mine/>")
@@ -236,7 +289,7 @@ def test_other_things_in_its_place(lab, kind):
         broken.mkdir() if kind == "broken" else broken.write_text("gitdir: nowhere")
     with pytest.raises(RepositoryError) as caught:
         lab.run("main")
-    assert caught.value.fix
+    assert caught.value.code == "repository-folder-taken", caught.value.render()
     assert os.path.lexists(lab.path)
 
 
@@ -425,12 +478,63 @@ def test_submodules_that_were_never_fetched_are_fetched(lab, tmp_path):
     assert (lab.path / "libs/lib/flow.bonsai").exists()
 
 
+@pytest.mark.parametrize("trouble", ["gone", "in the way"])
+def test_a_submodule_that_cannot_follow_leaves_the_checkout_where_it_was(lab, tmp_path, trouble):
+    lib = make_submodule(lab, tmp_path)
+    first = lab.head
+    lab.run(first)
+    (lib / "new").write_text("theirs")
+    subprocess.run(["git", "add", "."], cwd=lib, check=True)
+    subprocess.run(["git", "commit", "-q", "-m", "new"], cwd=lib, check=True)
+    subprocess.run(["git", "pull", "-q"], cwd=lab.remote / "libs/lib", check=True)
+    lab.server("commit", "--quiet", "-am", "newer submodule")
+    if trouble == "gone":
+        lib.rename(lib.with_name("elsewhere"))
+        error = refused(lab, "repository-not-found")
+        assert ".gitmodules" in error.fix
+        lib.with_name("elsewhere").rename(lib)
+    else:
+        (lab.path / "libs/lib/new").write_text("mine")
+        error = refused(lab, "repository-files-in-the-way")
+        assert "new" in error.message
+        (lab.path / "libs/lib/new").unlink()
+    assert lab.checked_out() == first
+    assert lab.local("status", "--porcelain") == ""
+    assert lab.run("main").commit == lab.head
+
+
+POINTER = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
+
+
+@pytest.mark.parametrize("place", ["a folder", "a submodule"])
+@pytest.mark.parametrize("index_version", ["2", "4"])
+def test_lfs_pointers_are_found_wherever_they_are(lab, tmp_path, place, index_version):
+    files = {"films/.gitattributes": "*.bin filter=lfs -text\n", "films/movie.bin": POINTER}
+    if place == "a folder":
+        lab.commit(files)
+    else:
+        lib = make_submodule(lab, tmp_path)
+        for name, content in files.items():
+            (lib / name).parent.mkdir(exist_ok=True)
+            (lib / name).write_text(content)
+        subprocess.run(["git", "add", "."], cwd=lib, check=True)
+        subprocess.run(["git", "commit", "-q", "-m", "films"], cwd=lib, check=True)
+        subprocess.run(["git", "pull", "-q"], cwd=lab.remote / "libs/lib", check=True)
+        lab.server("commit", "--quiet", "-am", "newer submodule")
+    lab.path.parent.mkdir(parents=True, exist_ok=True)
+    clone = ["git", "-c", "protocol.file.allow=always", "clone", "--quiet", "--recurse-submodules"]
+    subprocess.run([*clone, lab.url, str(lab.path)], check=True)
+    lab.local("update-index", "--index-version", index_version)
+    for ref in (lab.head, "main"):
+        error = refused(lab, "repository-lfs-pointer", ref)
+        assert "films/movie.bin" in error.where
+
+
 def test_lfs_pointers_are_no_data(lab):
-    pointer = (
-        "version https://git-lfs.github.com/spec/v1\n"
-        "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
-    )
-    lab.commit({".gitattributes": "*.bin filter=lfs -text\n", "movie.bin": pointer})
+    lab.commit({".gitattributes": "*.bin filter=lfs -text\n", "movie.bin": POINTER})
     with pytest.raises(RepositoryError) as caught:
         lab.run("main")
     assert caught.value.code == "repository-lfs-pointer"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import socket
-import threading
 import time
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from openscope_experimental_launcher.errors import RepositoryError
 from openscope_experimental_launcher.repository import Git, Limits
 from openscope_experimental_launcher.repository.git import ssh_environment
+from repository.moody_server import moody_server
 
 QUICK = Limits(answer_s=2, transfer_s=4)
 
@@ -27,28 +26,11 @@ def refused(lab, code, **options):
     return error
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    """Answers every request with the status in its path."""
-
-    def do_GET(self):
-        status = int(self.path.split("/")[1])
-        self.send_response(status)
-        if status == 401:
-            self.send_header("WWW-Authenticate", 'Basic realm="lab"')
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def http_server():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def address(lab):
+    """A server of the lab's repository, before its mood."""
+    with moody_server(lab.remote.parent) as address:
+        yield address
 
 
 @pytest.fixture
@@ -58,24 +40,54 @@ def silent_server():
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
+REPOSITORY = "oddball%20task.git/.git"
+
+
 @pytest.mark.parametrize(
-    ("status", "code"),
+    ("mood", "code"),
     [
-        (401, "repository-no-access"),
-        (403, "repository-no-access"),
-        (404, "repository-not-found"),
-        (503, "repository-unreachable"),
+        ("401", "repository-no-access"),
+        ("403", "repository-no-access"),
+        ("404", "repository-not-found"),
+        ("429", "repository-unreachable"),
+        ("503", "repository-unreachable"),
+        ("login-page", "repository-empty"),
+        ("in-a-circle", "repository-unreachable"),
+        ("to-a-file", "repository-transport-refused"),
+        ("to-a-program", "repository-transport-refused"),
+        ("cut-short", "repository-unreachable"),
+        ("bent", "repository-transfer-damaged"),
     ],
 )
-def test_what_a_server_may_answer(lab, http_server, status, code):
+def test_what_a_server_may_answer(lab, address, mood, code):
     began = time.monotonic()
-    error = refused(lab, code, url=f"http://{http_server}/{status}/repo.git")
+    url = f"{address}/{mood}/{REPOSITORY}"
+    error = refused(lab, code, url=url)
     assert time.monotonic() - began < 20
-    assert f"http://{http_server}/{status}/repo.git" in error.where
+    assert url in error.where
+    assert not list(lab.cache.glob("*.git")) and not list(lab.cache.glob("*.tmp"))
 
 
-def test_wrong_credentials_are_never_shown_and_never_asked_for(lab, http_server):
-    url = f"http://operator:ge%40heim@{http_server}/401/repo.git"
+def test_a_server_that_answers_well(lab, address):
+    assert lab.run("main", url=f"{address}/well/{REPOSITORY}").commit == lab.head
+
+
+@pytest.mark.parametrize("mood", ["cut-short", "bent", "login-page"])
+def test_what_was_fetched_before_outlives_a_server_gone_bad(lab, address, mood, own_git_settings):
+    commit = lab.resolve("main", url=f"{address}/well/{REPOSITORY}").commit
+    lab.commit({"flow.bonsai": "<two/>"})
+    (own_git_settings / ".gitconfig").open("a").write(
+        f'[url "{address}/{mood}/"]\ninsteadOf = {address}/well/\n'
+    )
+    with pytest.raises(RepositoryError):
+        lab.resolve("main", url=f"{address}/well/{REPOSITORY}")
+    found = lab.resolve("main", url=f"{address}/well/{REPOSITORY}", offline=True)
+    assert found.commit == commit
+
+
+def test_wrong_credentials_are_never_shown_and_never_asked_for(lab, address):
+    host = address.removeprefix("http://")
+    url = f"http://operator:ge%40heim@{host}/401/{REPOSITORY}"
     error = refused(lab, "repository-no-access", url=url)
     shown = error.render()
     cause = error.__cause__
@@ -193,7 +205,7 @@ def test_git_is_not_led_astray_by_the_environment(lab, tmp_path, monkeypatch):
     assert found.at_commit and not found.working.edited
 
 
-def test_no_question_is_ever_asked(lab, http_server, tmp_path, monkeypatch, own_git_settings):
+def test_no_question_is_ever_asked(lab, address, tmp_path, monkeypatch, own_git_settings):
     asked = tmp_path / "asked"
     asking = tmp_path / "ask"
     asking.write_text(f'#!/bin/sh\ntouch "{asked}"\necho secret\n')
@@ -203,7 +215,7 @@ def test_no_question_is_ever_asked(lab, http_server, tmp_path, monkeypatch, own_
     monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
     with (own_git_settings / ".gitconfig").open("a") as settings:
         settings.write(f"[core]\naskPass = {asking}\n")
-    refused(lab, "repository-no-access", url=f"http://{http_server}/401/repo.git")
+    refused(lab, "repository-no-access", url=f"{address}/401/{REPOSITORY}")
     assert not asked.exists()
 
 

@@ -121,6 +121,14 @@ def test_a_commit_that_the_server_does_not_have(lab):
     refused(lab, "0123456789" * 4, "repository-commit-missing")
 
 
+def test_a_mistyped_hash_names_the_one_that_was_meant(lab):
+    lab.run("main")
+    other = {"0": "1"}.get(lab.head[4], "0")
+    mistyped = lab.head[:4] + other + lab.head[5:]
+    assert lab.head in refused(lab, mistyped, "repository-commit-missing").message
+    assert lab.head in refused(lab, mistyped[:12], "repository-ref-unknown").message
+
+
 def test_a_hash_that_is_no_commit(lab):
     lab.run("main")
     blob = lab.server("rev-parse", "HEAD:flow.bonsai")
@@ -177,8 +185,8 @@ def test_an_empty_repository(lab, tmp_path):
     lab.remote = tmp_path / "empty"
     lab.remote.mkdir()
     lab.server("init", "--quiet")
-    refused(lab, "main", "repository-ref-unknown")
-    refused(lab, "HEAD", "repository-ref-unknown")
+    refused(lab, "main", "repository-empty")
+    refused(lab, "HEAD", "repository-empty")
 
 
 def test_a_sha256_repository(lab, tmp_path):

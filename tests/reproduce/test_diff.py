@@ -77,6 +77,16 @@ def test_two_of_the_same_are_the_same(python_experiment, openscope, run_session)
     assert "Code  the same" in shown
 
 
+def test_a_session_that_was_closed_again_has_no_stage_without_a_name(
+    python_experiment, openscope, run_session
+) -> None:
+    file = python_experiment(TASK, stop_file="{output_session_folder}/stop")
+    first, second = run_session("run", file), run_session("run", file)
+    assert openscope("step", "disk_space_check", str(second)).returncode == 0
+    timing = found(openscope, first, second)["timing"]
+    assert not {"stage None", "stage "} & set(timing)
+
+
 def test_edits_are_compared(python_experiment, openscope, run_session, workplace) -> None:
     file = python_experiment(TASK)
     clean = run_session("run", file)
@@ -159,5 +169,7 @@ def test_what_is_no_session_is_a_plain_error(openscope, workplace) -> None:
 def test_values_that_change() -> None:
     assert changed({}, {}) == {}
     assert changed({"a": []}, {"a": {}}) == {"a": ("[]", "{}")}
+    assert changed({"a": {}}, {"a": {"b": 1}}) == {"a.b": ("nothing", "1")}
+    assert changed({"a": 0}, {"a": {"b": 1}}) == {"a": ("0", "nothing"), "a.b": ("nothing", "1")}
     assert changed({"a": 1}, {"a": True}) == {"a": ("1", "true")}
     assert changed({"a": "x" * 100}, {})["a"][0].endswith("…")

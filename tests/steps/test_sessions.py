@@ -33,6 +33,7 @@ def bare(write_parameters: Any, workplace: Path) -> Callable[..., Path]:
                 **{
                     **given,
                     "session_report": False,
+                    "session_metadata": False,
                     "OutputFolder": str(workplace / "data"),
                     **values,
                 }

@@ -104,7 +104,7 @@ def _start_in(folder: Path) -> None:
         stdout=folder / "stdout.log",
         stderr=folder / "stderr.log",
         limits={},
-        watching={"sample_interval_s": 1, "on_launcher_lost": "continue"},
+        watching={"sample_interval_s": 1, "on_launcher_lost": "continue", "unattended_minutes": 1},
     )
     Acquisition.start(folder / "run", spec, dict(os.environ))
 
@@ -243,6 +243,66 @@ time.sleep(600)
             for sample in named(acquisition, "acquisition.sampled")
         )
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="handles of /proc")
+def test_a_tree_too_large_for_open_handles_is_measured_all_the_same(guarded: Guarded) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        acquisition = guarded(["sh", "-c", "for i in $(seq 60); do sleep 60 & done; wait"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_for(lambda: any(s["processes"] == 61 for s in named(acquisition, "acquisition.sampled")))
+    acquisition.request_kill("test", "enough")
+    assert acquisition.wait(20) == -signal.SIGKILL
+    assert acquisition.ended is not None and acquisition.ended["left_over"] == []
+    assert (acquisition.run_folder / "guard.err").read_text() == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pidfds")
+def test_a_pid_that_was_given_to_a_stranger_is_not_signalled() -> None:
+    stranger = subprocess.Popen(["sleep", "60"])
+    # As when the pid was read from the list of the guard's own children, of whom it was one.
+    program = f"""
+import signal, os
+from openscope_experimental_launcher.supervision.tree_linux import Tree
+Tree()._signal_descendant({stranger.pid}, os.getpid(), signal.SIGKILL)
+"""
+    try:
+        subprocess.run([sys.executable, "-c", program], check=True)
+        time.sleep(0.1)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_guard_that_was_kept_from_its_work_says_so(guarded: Guarded) -> None:
+    acquisition = guarded(
+        "import time; time.sleep(60)", limits={"hang_timeout_s": 4, "on_hang": "stop"}
+    )
+    wait_for(lambda: acquisition.pid)
+    guard = psutil.Process(acquisition.pid).parent()
+    assert guard is not None
+    guard.suspend()
+    time.sleep(6)
+    guard.resume()
+    found: list[dict[str, Any]] = []
+    wait_for(
+        lambda: found.extend(acquisition.new_records()) or named_in(found, "acquisition.unwatched")
+    )
+    assert 5 < named_in(found, "acquisition.unwatched")[0]["for_s"] < 60
+    # What was not seen does not count as silence.
+    time.sleep(1)
+    assert not named_in(acquisition.new_records(), "acquisition.stop_requested")
+
+
+def named_in(records: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The data of the records of one name."""
+    return [record["data"] for record in records if record["name"] == name]
 
 
 def test_a_second_process_attaches_and_sees_the_end(

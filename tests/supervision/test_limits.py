@@ -56,6 +56,7 @@ def test_within_the_limits_nothing_is_said() -> None:
             {"system_percent": 50},
             "kill_threshold",
         ),
+        ({"max_processes": 50}, {"processes": 46}, {"processes": 51}, "max_processes"),
         ({"disk_reserve_gb": 2}, {"disk_free_mb": 2100}, {"disk_free_mb": 1999}, "disk_reserve_gb"),
         ({"max_duration_s": 100}, {"elapsed_s": 95}, {"elapsed_s": 100}, "max_duration_s"),
         (
@@ -71,7 +72,7 @@ def test_within_the_limits_nothing_is_said() -> None:
             "expect video.avi",
         ),
     ],
-    ids=["memory", "system memory", "disk", "duration", "hang", "missing file"],
+    ids=["memory", "system memory", "processes", "disk", "duration", "hang", "missing file"],
 )
 def test_each_limit_warns_before_it_acts(
     limits: dict[str, Any], warned: dict[str, Any], stopped: dict[str, Any], limit: str
@@ -118,13 +119,18 @@ def test_the_disk_is_forecast_from_its_slope() -> None:
     planned = Limits(disk_reserve_gb=1, max_duration_s=60 + 2940)
     words = only(verdicts(planned, last, history)).message
     found = re.fullmatch(
-        r"The session's disk will be full at (\d\d:\d\d), before the planned end (\d\d:\d\d)\.",
+        r"The session's disk will be full at (\d\d:\d\d), before the planned end (\d\d:\d\d)"
+        r"; the acquisition is stopped then\.",
         words,
     )
     assert found, words
     now = time.time()
     for said, in_s in zip(found.groups(), (1840, 2940), strict=True):
         assert said in {time.strftime("%H:%M", time.localtime(now + in_s + d)) for d in (-2, 2)}
+    # When it comes true, it is warned of once more: the two go by different names.
+    nearly = only(verdicts(planned, last._replace(disk_free_mb=1900), history))
+    assert nearly.action == "warn" and nearly.limit == "disk_reserve_gb"
+    assert only(verdicts(planned, last, history)).limit == "disk_reserve_gb forecast"
 
 
 def test_a_disk_that_lasts_until_the_planned_end_is_not_warned_of() -> None:
@@ -155,6 +161,17 @@ def test_a_file_must_grow_as_fast_as_is_expected(mb_per_min: float, action: str 
     assert [v.action for v in found] == ([action] if action else [])
 
 
+def test_the_growth_of_a_file_is_that_of_the_last_minute() -> None:
+    rule = {"min_mb_per_min": 10, "on_missing": "stop"}
+    *history, last = [
+        QUIET._replace(elapsed_s=float(s), files={"video.avi": min(s, 60) * 10_000_000})
+        for s in range(0, 131, 5)
+    ]
+    limits = Limits(expect={"video.avi": {"within_s": 5, **rule}})
+    assert verdicts(limits, history[18], history[:18]) == []  # half a minute after its end
+    assert only(verdicts(limits, last, history)).action == "stop"
+
+
 @pytest.mark.parametrize(("mb_per_s", "warned"), [(0.9, False), (1.1, True)])
 def test_a_flood_of_output_is_warned_of(mb_per_s: float, warned: bool) -> None:
     *history, last = [QUIET._replace(elapsed_s=s, output_mb=mb_per_s * s) for s in range(8)]
@@ -164,7 +181,7 @@ def test_a_flood_of_output_is_warned_of(mb_per_s: float, warned: bool) -> None:
 
 
 def test_limits_that_are_off_say_nothing() -> None:
-    off = Limits(kill_threshold=None, disk_reserve_gb=None)
+    off = Limits(kill_threshold=None, disk_reserve_gb=None, max_processes=None)
     worst = QUIET._replace(
         elapsed_s=1e6, memory_mb=1e6, system_percent=100, disk_free_mb=0, quiet_s=1e6
     )

@@ -16,6 +16,9 @@ import pytest
 
 from openscope_experimental_launcher.engines import Ask
 from openscope_experimental_launcher.errors import EngineError
+from openscope_experimental_launcher.session.journal import Journal
+from openscope_experimental_launcher.supervision.job import new_job, start_inside
+from openscope_experimental_launcher.supervision.spawn import NOT_STARTED, order_guard
 from openscope_experimental_launcher.supervision.supervisor import Acquisition
 
 from .conftest import alive, spec_for, under_wine, wait_for
@@ -208,6 +211,9 @@ LAUNCHER = """
 import json, os, sys, time
 from pathlib import Path
 from openscope_experimental_launcher.supervision.job import new_job
+from openscope_experimental_launcher.session.journal import Journal
+from openscope_experimental_launcher.supervision.job import new_job, start_inside
+from openscope_experimental_launcher.supervision.spawn import NOT_STARTED, order_guard
 from openscope_experimental_launcher.supervision.supervisor import Acquisition
 run, spec = sys.argv[1:]
 acquisition = Acquisition.start(Path(run), json.loads(spec), dict(os.environ), new_job())
@@ -244,32 +250,68 @@ def test_a_killed_guard_takes_its_tree_along(guarded: Guarded, session: Path) ->
     assert acquisition.wait(5) is None
 
 
-def test_a_job_of_the_launcher_outlives_the_guard(guarded: Guarded, session: Path) -> None:
-    from openscope_experimental_launcher.supervision.job import new_job
+def guards(acquisition: Acquisition) -> list[int]:
+    """The pids of all guards the acquisition has had."""
+    lines = (acquisition.run_folder / "guard.jsonl").read_text("utf-8").splitlines()
+    return [r["data"]["guard_pid"] for r in map(json.loads, lines) if "guard_pid" in r["data"]]
 
-    job = new_job()
-    acquisition = guarded(FAMILY, job=job)
+
+def kill_guard(acquisition: Acquisition, number: int) -> None:
+    """Kill the guard of this number, from 0, once it is there."""
+    wait_for(lambda: len(guards(acquisition)) > number)
+    psutil.Process(guards(acquisition)[number]).kill()
+
+
+def test_a_killed_guard_is_replaced_and_limits_and_exit_code_are_kept(
+    guarded: Guarded, session: Path
+) -> None:
+    program = "import time; print('ready'); time.sleep(4); raise SystemExit(6)"
+    acquisition = guarded(program, job=new_job(), limits={"memory_limit_mb": 2000})
+    wait_for(says(session, "ready"))
+    kill_guard(acquisition, 0)
+    assert acquisition.wait(20) == 6 and len(guards(acquisition)) == 2
+    replaced = record(acquisition, "guard.replaced")
+    assert replaced["guard_pid"] != record(acquisition, "acquisition.started")["guard_pid"]
+    assert acquisition.ended is not None and acquisition.ended["duration_s"] > 3.5
+    sequence = [r["seq"] for r in acquisition.new_records()]
+    assert sequence == list(range(1, len(sequence) + 1))
+
+
+def test_a_limit_acts_after_the_guard_was_killed(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(FAMILY, job=new_job(), limits={"max_duration_s": 5}, ask=Ask("none"))
     pid = printed_pid(session)
-    psutil.Process(record(acquisition, "acquisition.started")["guard_pid"]).kill()
-    acquisition.wait(5)
-    time.sleep(0.3)
-    assert alive(pid) and alive(acquisition.pid)
-    job.Close()
-    wait_for(lambda: not alive(pid) and not alive(acquisition.pid), 5)
+    kill_guard(acquisition, 0)
+    acquisition.wait(20)
+    assert acquisition.ended is not None
+    assert acquisition.ended["stop"]["limit"] == "max_duration_s"
+    assert not alive(pid) and not alive(acquisition.pid)
+
+
+def test_by_policy_a_killed_guard_is_the_end(guarded: Guarded, session: Path) -> None:
+    acquisition = guarded(FAMILY, job=new_job(), on_launcher_lost="stop", ask=Ask("none"))
+    pid = printed_pid(session)
+    kill_guard(acquisition, 0)
+    acquisition.wait(20)
+    assert acquisition.ended is not None
+    assert acquisition.ended["stop"]["reason"] == "a guard was killed"
+    assert not alive(pid) and not alive(acquisition.pid)
 
 
 @pytest.mark.parametrize(("policy", "code"), [("continue", 6), ("stop", 1)])
-def test_a_launcher_with_the_job_cares_for_what_a_killed_guard_left(
+def test_when_every_guard_is_killed_the_launcher_cares_for_what_is_left(
     guarded: Guarded, session: Path, tmp_path: Path, policy: str, code: int
 ) -> None:
-    from openscope_experimental_launcher.session.journal import Journal
-    from openscope_experimental_launcher.supervision.job import new_job
-
-    program = "import time; print('ready'); time.sleep(3); raise SystemExit(6)"
-    acquisition = guarded(program, job=new_job(), on_launcher_lost=policy, stop_grace_s=0.3)
+    program = "import time; print('ready'); time.sleep(9); raise SystemExit(6)"
+    acquisition = guarded(
+        program, job=new_job(), on_launcher_lost=policy, stop_grace_s=30, ask=Ask("window")
+    )
     wait_for(says(session, "ready"))
-    psutil.Process(record(acquisition, "acquisition.started")["guard_pid"]).kill()
-    acquisition.wait(5)
+    for number in range(4):
+        kill_guard(acquisition, number)
+    acquisition.wait(20)
+    assert acquisition.ended is None and alive(acquisition.pid)
+    spec = json.loads((acquisition.run_folder / "spec.json").read_text("utf-8"))
+    (acquisition.run_folder / "spec.json").write_text(json.dumps({**spec, "stop_grace_s": 0.3}))
     journal = Journal(tmp_path / "fallback")
     journal.open(tmp_path / "journal.jsonl")
     acquisition.orphans.wait(journal)
@@ -278,6 +320,43 @@ def test_a_launcher_with_the_job_cares_for_what_a_killed_guard_left(
     found = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert [event["name"] for event in found] == ["finding.reported", "acquisition.ended"]
     assert (found[1]["data"]["stop"] is None) == (policy == "continue")
+
+
+def test_what_a_guard_started_and_never_recorded_is_ended(tmp_path: Path, session: Path) -> None:
+    job, run = new_job(), tmp_path / "run"
+    child = start_inside(job, [sys.executable, "-c", SLEEP])
+    run.mkdir()
+    spec = spec_for([sys.executable, "-c", SLEEP], session)
+    (run / "spec.json").write_text(json.dumps(spec), "utf-8")
+    guard, there = order_guard(run, dict(os.environ), job, fallen=4)
+    assert not there and guard.wait(20) == NOT_STARTED
+    assert child.wait(5) == 1
+    assert "acquisition.not_started" in (run / "guard.jsonl").read_text("utf-8")
+
+
+@pytest.mark.skipif(under_wine(), reason="wine's jobs bound nothing")
+def test_the_job_bounds_the_number_of_processes(guarded: Guarded, session: Path) -> None:
+    program = f"""
+import subprocess, sys, time
+for number in range(40):
+    try: subprocess.Popen([sys.executable, "-c", {SLEEP!r}])
+    except OSError: break
+print(number)
+time.sleep(60)
+"""
+    acquisition = guarded(program, limits={"max_processes": 5})
+    acquisition.wait(20)
+    assert acquisition.ended is not None and acquisition.ended["stop"]["limit"] == "max_processes"
+    said = (session / "stdout.log").read_text()
+    assert not said or int(said) < 20
+
+
+def test_too_many_processes_are_ended(guarded: Guarded) -> None:
+    family = FAMILY.replace("time.sleep(60)\n", "".join(FAMILY.splitlines(True)[2:4]) * 3 + SLEEP)
+    acquisition = guarded(family, limits={"max_processes": 3})
+    acquisition.wait(20)
+    assert acquisition.ended is not None and acquisition.ended["killed"]
+    assert acquisition.ended["stop"]["limit"] == "max_processes"
 
 
 def test_launcher_and_guard_both_killed(

@@ -163,7 +163,7 @@ experiment = BaseExperiment()
 experiment.run(sys.argv[1])
 sys.exit(experiment.outcome.exit_code)
 """
-CTRL_CLOSE_EVENT = 2
+CTRL_C_EVENT, CTRL_BREAK_EVENT, CTRL_CLOSE_EVENT = 0, 1, 2
 WM_ENDSESSION = 0x16
 
 
@@ -193,10 +193,16 @@ def end_windows_session(process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
+        (lambda process: send_console_event(process, CTRL_C_EVENT), "Ctrl-C"),
+        pytest.param(
+            lambda process: send_console_event(process, CTRL_BREAK_EVENT),
+            "Ctrl-Break",
+            marks=pytest.mark.skipif(under_wine(), reason="wine's C library has no Ctrl-Break"),
+        ),
         (lambda process: send_console_event(process, CTRL_CLOSE_EVENT), "the terminal was closed"),
         (end_windows_session, "the user logged off"),
     ],
-    ids=["console closed", "log-off"],
+    ids=["Ctrl-C", "Ctrl-Break", "console closed", "log-off"],
 )
 def test_the_session_is_closed_when(
     end: Callable[[Any], None],

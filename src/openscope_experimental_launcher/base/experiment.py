@@ -6,16 +6,11 @@ import argparse
 import logging
 import os
 import sys
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from .. import __version__
-from ..engines import Engine, FolderSource, Launch, Source, get_engine
 from ..errors import (
     EngineError,
     Failure,
@@ -27,60 +22,33 @@ from ..errors import (
     SessionError,
     attempt,
 )
-from ..locks import ProcessLock
-from ..metadata.machine import platform_info
 from ..parameters.camstim import DEFAULT_CONFIG_PATH
-from ..parameters.layers import Loaded, given, load, offers
-from ..parameters.paths import on_missing_drive
-from ..parameters.prompts import complete, is_interactive
-from ..parameters.rigfile import NO_RIG_FILE, find_rig_file
-from ..plan import DEFAULT_OUTPUT_DIR, Plan, make_plan
-from ..preflight import check_paths, check_plan
-from ..repository import DEFAULT_REPO_PATH, GitSource, Resolved
-from ..session.folder import SessionFolder, claim
+from ..plan import DEFAULT_OUTPUT_DIR, Plan
+from ..preflight import check_plan
+from ..repository import DEFAULT_REPO_PATH
+from ..session.folder import SessionFolder
 from ..session.journal import (
-    AcquisitionJudged,
-    Journal,
-    NoteAdded,
     RepositoryReady,
-    SessionOpened,
-    StageEntered,
-    finding_event,
 )
-from ..session.output import tail
 from ..session.record import SessionRecord
 from ..session.state import (
-    fallback_folder,
     forget_session,
-    remember_session,
     runs_folder,
-    session_lock,
 )
 from ..steps.phase import complete_archives, pipeline, run_phase
-from ..supervision.job import new_job
-from ..supervision.judgement import Judgement, judge_end
-from ..supervision.pump import RecordPump
+from ..supervision.judgement import Judgement
 from ..supervision.supervisor import (
-    Acquisition,
-    discard_run,
     discard_runs,
-    guard_spec,
-    recovery_command,
 )
-from ..supervision.tree import system_memory_percent
-from ..utils.config_loader import ConfigLoader
-from ..utils.git_manager import GitManager
-from ..utils.process_monitor import ProcessMonitor
+from .acquiring import Acquiring
 from .arguments import Parser, add_run_options, options_from
-from .interrupts import CTRL_C, TERMINAL_CLOSED, deliberate_end
+from .interrupts import deliberate_end
 from .occupancy import alone
-from .options import Display, Outcome, RunOptions
-from .run_log import RunLog
-from .session_metadata import save_metadata
-from .session_steps import ask_about, ask_why_stopped, own_terminal
+from .options import Outcome, RunOptions
+from .recording import new_run_folder
+from .session_steps import ask_about, own_terminal
 
 if TYPE_CHECKING:
-    from ..sync import Agreement
     from .attempts import Attempts
     from .bonsai_interface import BonsaiInterface
 
@@ -93,10 +61,8 @@ __all__ = [
 
 _log = logging.getLogger("openscope")
 
-_HELD_AT_MOST = 2  # a third Ctrl-C breaks off a start that takes for ever
 
-
-class BaseExperiment:
+class BaseExperiment(Acquiring):
     """Runs one experimental session from a parameter file.
 
     `run` goes through the stages in order; each is a method that a subclass may override. Making
@@ -127,35 +93,8 @@ class BaseExperiment:
     """
 
     def __init__(self, options: RunOptions | None = None) -> None:
-        self.options = options or RunOptions()
-        self.params: dict[str, Any] = {}
-        self.config: dict[str, dict[str, Any]] = {}
-        self.subject_id: str | None = None
-        self.user_id: str | None = None
-        self.session_uuid: str | None = None
-        self.session_directory: str | None = None
-        self.start_time: datetime | None = None
-        self.stop_time: datetime | None = None
-        self.params_checksum: str | None = None
-        self.script_checksum: str | None = None
-        self.bonsai_process: Acquisition | None = None
-        self.stdout_data = ""
-        self.stderr_data = ""
-        self.hJob: Any = new_job()
+        super().__init__(options)
         self.outcome = Outcome()
-
-        self.config_loader = ConfigLoader()
-        self.git_manager = GitManager(
-            allow_dirty=self.options.allow_dirty,
-            offline=self.options.offline,
-            on_progress=self._tell,
-        )
-        self.process_monitor = ProcessMonitor()
-
-        self._answers: dict[str, Any] = {}
-        self._rig = NO_RIG_FILE
-        self._loaded: Loaded | None = None
-        self._begin_afresh()
 
     @cached_property
     def bonsai_interface(self) -> BonsaiInterface:
@@ -164,31 +103,7 @@ class BaseExperiment:
 
         return BonsaiInterface(on_line=lambda line: self._tell(f"| {line}"))
 
-    def _begin_afresh(self) -> None:
-        """Forget the last run's session, but not the answers."""
-        self.session_uuid = self.session_directory = None
-        self.start_time = self.stop_time = None
-        self.bonsai_process = None
-        self.stdout_data = self.stderr_data = ""
-        self._percent_used: float | None = None
-        self._plan: Plan | None = None
-        self._agreement: Agreement | None = None
-        self._folder: SessionFolder | None = None
-        self._journal = Journal(fallback_folder() / f"{uuid.uuid4().hex}.jsonl")
-        self._run_folder = Path()
-        self._run_log = RunLog()
-        self._session_lock: ProcessLock | None = None
-        self._reported: list[Finding] = []
-        self._attempts: Attempts | None = None
-        self._judgement: Judgement | None = None
-        self._managed = False
-        self._closing = False
-        self._interrupts = 0
-        self._held_ends: list[str] | None = None
-        self._asking_why = False
-        self._display: Display | None = None
-
-    # -- the whole run -------------------------------------------------------------------------
+    # -- the whole run -----------------------------------------------------------------------------
 
     def run(self, param_file: str | os.PathLike[str] | None = None) -> bool:
         """Run one session: parameters, checks, code, folder, acquisition, post-processing, records.
@@ -213,7 +128,7 @@ class BaseExperiment:
                 self._managed = False
                 self.cleanup()
         self.outcome = self._conclude(failure, interrupted)
-        if self._closing and self._plan and self._plan.parameters.session_report:
+        if self._closing:
             self._begin_afterwards()
         return self.outcome.exit_code == 0
 
@@ -262,7 +177,7 @@ class BaseExperiment:
             if not attempts.another(self._judgement.reason):
                 break
             self._enter("acquisition")
-            self._run_folder = _new_run_folder(self._require_folder())
+            self._run_folder = new_run_folder(self._require_folder())
             self.start_bonsai()
 
     def _prepare_attempts(self) -> Attempts | None:
@@ -280,14 +195,6 @@ class BaseExperiment:
             display=self._display,
             may_ask=may_ask,
         )
-
-    @property
-    def _attempt(self) -> int:
-        return self._attempts.number if self._attempts else 1
-
-    def _require_folder(self) -> SessionFolder:
-        assert self._folder is not None  # noqa: S101 - a run opens it before its acquisition
-        return self._folder
 
     def _run_steps(
         self,
@@ -316,11 +223,6 @@ class BaseExperiment:
             terminal=partial(own_terminal, self._display),
         )
 
-    @property
-    def _interactive(self) -> bool:
-        asked = self.options.interactive
-        return is_interactive() if asked is None else asked
-
     def _fail(self, failure: Failure) -> None:
         _log.error(failure.traceback if failure.bug else failure.error.render())
         if self._judgement is None:
@@ -337,103 +239,6 @@ class BaseExperiment:
             return Outcome("not started", failure.error.message if failure else "", failure, folder)
         return Outcome(self._judgement.outcome, self._judgement.reason, failure, folder)
 
-    def _enter(self, stage: str) -> None:
-        self._journal.record(StageEntered(stage))
-        _log.info("Stage: %s", stage)
-
-    def _tell(self, line: str) -> None:
-        if "%" not in line:  # progress is for the screen
-            _log.info(line)
-        if self.options.tell is not None:
-            self.options.tell(line)
-
-    # -- parameters ----------------------------------------------------------------------------
-
-    def load_parameters(self, param_file: str | os.PathLike[str] | None) -> None:
-        """Load and validate the parameters, and ask for what is missing.
-
-        May be called again; answers are kept. Fills `params`, `params_checksum`, `subject_id`,
-        `user_id` and `config`.
-
-        Args:
-            param_file: JSON parameter file; None means an empty one.
-
-        Raises:
-            FileNotFoundError: the file is not there.
-            ValueError: the file or a value cannot be used; the error names every fault.
-        """
-        file = Path(param_file) if param_file else None
-        asked = given(file, self.options.overrides)
-        self._rig = find_rig_file(asked, rehearsal=self.options.rehearse)
-        self.config = self._load_config({**self._rig.values, **asked})
-        self._take(self._load(file))
-        self._answers |= self.collect_runtime_information()
-        self._take(self._load(file))
-
-    def _load_config(self, named: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        config_path = named.get("config_path")
-        if isinstance(config_path, str) and on_missing_drive(config_path):
-            return {}  # a rehearsal goes without it, the checks of a run refuse it
-        return self.config_loader.load_config(named)
-
-    def _load(self, file: Path | None) -> Loaded:
-        return load(
-            file,
-            overrides=self.options.overrides,
-            config=self.config,
-            rig=self._rig,
-            answers=self._answers,
-            rehearsal=self.options.rehearse,
-        )
-
-    def _take(self, loaded: Loaded) -> None:
-        self._loaded = loaded
-        self.params = loaded.values
-        self.params_checksum = loaded.checksum
-        self.subject_id = loaded.parameters.subject_id
-        self.user_id = loaded.parameters.user_id
-
-    def collect_runtime_information(self) -> dict[str, Any]:
-        """Ask for what is missing: subject and user.
-
-        Override it to ask for more; what is returned lies over the parameter file.
-
-        Returns:
-            The answers, key → value; nothing for what is known already.
-
-        Raises:
-            ParameterError: something is missing and there is no terminal to ask on.
-        """
-        return complete(
-            self._require_loaded(),
-            interactive=self._interactive,
-            defaults=self.options.defaults,
-            offers=offers(self.config, self._rig.values),
-        )
-
-    @property
-    def origins(self) -> dict[str, str]:
-        """Where each parameter's value comes from."""
-        return self._require_loaded().origins
-
-    @property
-    def parameter_warnings(self) -> tuple[Finding, ...]:
-        """What is odd about the parameters and need not stop a session."""
-        loaded = self._require_loaded()
-        parameters = loaded.parameters
-        if not (parameters.pre_acquisition_pipeline or parameters.post_acquisition_pipeline):
-            return loaded.warnings
-        from ..steps.pipeline import parameter_names
-
-        # Keys that only a step knows are known after all.
-        known = tuple(f'The key "{name}" ' for name in parameter_names(parameters))
-        return tuple(w for w in loaded.warnings if not w.message.startswith(known))
-
-    def _require_loaded(self) -> Loaded:
-        if self._loaded is None:
-            self._loaded = self._load(None)
-        return self._loaded
-
     def _load_for_run(self, param_file: str | os.PathLike[str] | None) -> None:
         try:
             self.load_parameters(param_file)
@@ -444,55 +249,7 @@ class BaseExperiment:
             raise ParameterError(str(error), where=str(param_file or "")) from error
         self._report("parameters", self.parameter_warnings)
 
-    @cached_property
-    def platform_info(self) -> dict[str, Any]:
-        """The machine: `python`, `os`, `hardware`, `computer_name`, `rig_id`."""
-        rig = self._loaded.parameters.rig_id if self._loaded else None
-        return platform_info(rig)
-
-    # -- plan and checks -----------------------------------------------------------------------
-
-    def make_plan(self) -> Plan:
-        """What `run` would do with the loaded parameters; changes nothing in any checkout.
-
-        Raises:
-            LauncherError: in plain words, what stands in the way of a plan.
-        """
-        loaded = self._require_loaded()
-        engine = self._engine(loaded.parameters.launcher)
-        resolve = getattr(self.git_manager, "resolve", None)
-        code = resolve(self._repository_parameters()) if resolve else None
-        return make_plan(
-            loaded,
-            engine=engine,
-            source=self._source(code) if code is not None else self._folder_source(),
-            code=code,
-            rehearsal=self.options.rehearse,
-            sync=self.options.sync or not self.options.rehearse,
-        )
-
-    def _engine(self, name: str) -> Engine:
-        return get_engine(name)
-
-    def _source(self, code: Resolved) -> Source:
-        return GitSource(code)
-
-    def _repository_parameters(self) -> dict[str, Any]:
-        """The validated values of the keys that name the repository, placeholders filled."""
-        parameters = self._require_loaded().parameters
-        keys = ("repository_url", "repository_commit_hash", "local_repository_path")
-        return {**self.params, **{key: getattr(parameters, key) for key in keys}}
-
-    def _folder_source(self) -> Source:
-        """Without git: the checkout as it lies there, else the parameter file's folder."""
-        checkout = self.git_manager.get_repository_path(self._repository_parameters())
-        if checkout:
-            return FolderSource(Path(checkout).absolute())
-        loaded = self._require_loaded()
-        named = loaded.parameters.local_repository_path
-        if named:
-            return FolderSource(Path(named).absolute())
-        return FolderSource(loaded.file.absolute().parent if loaded.file else Path.cwd())
+    # -- checks and code ---------------------------------------------------------------------------
 
     def _check(self, plan: Plan) -> None:
         self.script_checksum = plan.script_checksum or None
@@ -505,14 +262,6 @@ class BaseExperiment:
         known = [*self.parameter_warnings, *findings]
         if confirm is not None and not confirm(plan, known):
             raise KeyboardInterrupt
-
-    def _report(self, stage: str, findings: Sequence[Finding]) -> None:
-        """Record what is not in order, once: the checks and the work see much of it twice."""
-        for finding in findings:
-            if finding.level != "ok" and finding not in self._reported:
-                self._reported.append(finding)
-                self._journal.record(finding_event(stage, finding))
-                _log.warning(finding.render())
 
     def _prepare_code(self, plan: Plan) -> None:
         if not self.git_manager.setup_repository(self._repository_parameters()):
@@ -554,143 +303,6 @@ class BaseExperiment:
         # What was installed just now may be started in another way (mono for a Windows program).
         self._plan = plan._replace(launch=self.make_plan().launch)
 
-    # -- session folder and metadata -----------------------------------------------------------
-
-    def _agree(self, plan: Plan) -> Agreement:
-        """Agree with the other computers on the session's name; once in a run."""
-        if self._agreement is None:
-            from .session_sync import agree_on_name, agreement_event, agreement_findings
-
-            self._agreement = agreement = agree_on_name(
-                plan,
-                open_waiting=self.options.open_waiting,
-                tell=self._tell,
-                report=partial(self._report, "other computers"),
-            )
-            self.session_uuid = agreement.session
-            self._journal.record(agreement_event(agreement))
-            self._report("other computers", agreement_findings(agreement))
-        return self._agreement
-
-    def determine_session_directory(self) -> str | None:
-        """Make the session folder, named `<subject>_<YYYY-MM-DD>_<HH-MM-SS>` in local time, or as
-        several computers agreed.
-
-        Returns:
-            Its absolute path, the same again within one run; None when no subject is known.
-
-        Raises:
-            SessionError: the folder cannot be made, or one of the name that was agreed is there.
-            SyncError: the computers did not agree.
-        """
-        if self.session_directory is None and self.subject_id:
-            plan = self._require_plan()
-            agreed = self._agree(plan).session if plan.sync_node else ""
-            folder = claim(plan.output_root, self.subject_id, agreed_name=agreed)
-            self.session_directory, self.session_uuid = str(folder.path), folder.name
-        return self.session_directory
-
-    def _require_plan(self) -> Plan:
-        """The plan of the run; after `load_parameters` alone, one that asks no git."""
-        if self._plan is None:
-            loaded = self._require_loaded()
-            self._plan = make_plan(
-                loaded,
-                engine=get_engine(loaded.parameters.launcher),
-                source=self._folder_source(),
-                code=None,
-                rehearsal=self.options.rehearse,
-                sync=self.options.sync or not self.options.rehearse,
-            )
-            self.script_checksum = self._plan.script_checksum or None
-        return self._plan
-
-    def _open_session(self) -> None:
-        plan = self._require_plan()
-        directory = self.determine_session_directory()
-        if directory is None:
-            raise SessionError("No session folder was made.", code="session-folder-missing")
-        self._folder = folder = SessionFolder(Path(directory).absolute())
-        self.session_uuid = self.session_uuid or folder.name
-        for part in (folder.metadata, folder.logs):
-            part.mkdir(exist_ok=True)
-        self._session_lock = session_lock(folder.path)
-        self._session_lock.acquire()
-        remember_session(folder.path)
-        self._journal.open(folder.journal)
-        self._run_folder = _new_run_folder(folder)
-        self._journal.record(self._opened(plan, folder))
-        central = plan.parameters.centralized_log_directory
-        self.setup_continuous_logging(str(folder.path), central if not plan.rehearsal else None)
-        file = plan.parameter_file
-        self.save_experiment_metadata(str(folder.path), str(file) if file else None)
-
-    def _opened(self, plan: Plan, folder: SessionFolder) -> SessionOpened:
-        return SessionOpened(
-            session_uuid=self.session_uuid or folder.name,
-            subject_id=self.subject_id or "",
-            user_id=self.user_id or "",
-            rig_id=plan.rig_id,
-            launcher=plan.engine.name,
-            launcher_version=__version__,
-            parameter_file=str(plan.parameter_file or ""),
-            params_checksum=self.params_checksum or "",
-            run_folder=str(self._run_folder),
-            rehearsal=plan.rehearsal,
-            host=self.platform_info["computer_name"],
-            pid=os.getpid(),
-            rerun_of=self.options.rerun_of,
-        )
-
-    def setup_continuous_logging(
-        self, output_directory: str, centralized_log_dir: str | None = None
-    ) -> None:
-        """Log to `logs/experiment_<session>.log` from now on.
-
-        Args:
-            output_directory: the session folder.
-            centralized_log_dir: a folder for a second copy of the log, such as a share.
-        """
-        log = SessionFolder(Path(output_directory).absolute()).log
-        self._run_log.open(log, Path(centralized_log_dir) if centralized_log_dir else None)
-
-    def save_experiment_metadata(
-        self, output_directory: str, param_file: str | None = None
-    ) -> None:
-        """Save what proves what runs to `experiment_metadata/`.
-
-        The original parameter file, the processed parameters, the command line, the environment,
-        the code's state, and runtime and system information; secrets are masked in all of them.
-
-        Args:
-            output_directory: the session folder.
-            param_file: the parameter file; None when there is none.
-        """
-        save_metadata(
-            SessionFolder(Path(output_directory).absolute()),
-            self._require_plan(),
-            self._require_loaded(),
-            parameter_file=Path(param_file) if param_file else None,
-            arguments=self.options.arguments or tuple(sys.argv),
-            checkout=getattr(self.git_manager, "checkout", None),
-            runtime={
-                "session_uuid": self.session_uuid,
-                "subject_id": self.subject_id,
-                "user_id": self.user_id,
-                "params_checksum": self.params_checksum,
-                "script_checksum": self.script_checksum,
-                "platform": self.platform_info,
-                **self._sync_record(),
-            },
-        )
-
-    def _sync_record(self) -> dict[str, Any]:
-        if self._agreement is None:
-            return {}
-        from .session_sync import as_record
-
-        return {"session_sync": as_record(self._agreement)}
-
     def _show(self, plan: Plan) -> None:
         """Open the display. One that cannot be opened is no reason not to run the session."""
         open_display, folder = self.options.open_display, self._folder
@@ -706,219 +318,7 @@ class BaseExperiment:
         if failure is not None:
             _log.warning("No display: %s", failure.error.render())
 
-    def add_note(self, text: str) -> None:
-        """Add a time-stamped note to the session's journal."""
-        self._journal.record(NoteAdded(text, self.user_id or ""))
-
-    # -- the acquisition -----------------------------------------------------------------------
-
-    def start_bonsai(self) -> None:
-        """Start the acquisition and block until it has ended.
-
-        Works after `load_parameters` alone: then git is not touched, and the output goes to a
-        session folder when the parameters name an output folder, else to the launcher's state
-        folder. Afterwards `bonsai_process` keeps `pid` and `returncode`.
-
-        Raises:
-            EngineError: it could not be started.
-        """
-        plan = self._require_plan()
-        if not self._managed and self._folder is None:
-            self._place_alone(plan)
-        if not plan.launch.arguments:
-            self._acquire_nothing()
-            return
-        launch, place, stdout, stderr = self._bound(plan)
-        spec = self._guard_spec(plan, launch, place, stdout, stderr)
-        variables = {**os.environ, **launch.environment}
-        acquisition = self._start_guarded(spec, variables)
-        self.start_time = acquisition.started_at or datetime.now().astimezone()
-        _log.info("The acquisition runs as process %d.", acquisition.pid)
-        pump = RecordPump(acquisition, self._journal)
-        pump.start()
-        try:
-            self.process_monitor.monitor_process(
-                acquisition, self._percent_used or 0.0, self.kill_process
-            )
-            acquisition.wait()
-        finally:
-            if acquisition.poll() is not None or acquisition.ended_within(0):
-                self._ended(plan, acquisition, pump, stdout, stderr)
-
-    def _start_guarded(self, spec: dict[str, Any], variables: dict[str, str]) -> Acquisition:
-        """Start it under its guard. An end that is asked for meanwhile is held until it runs:
-        else something would run that the records say was never started."""
-        held: list[str] = []
-        self._held_ends = held
-        try:
-            acquisition = Acquisition.start(self._run_folder, spec, variables, self.hJob)
-            self.bonsai_process = acquisition
-        finally:
-            self._held_ends = None
-        if held:
-            acquisition.request_stop("operator", held[0])
-        if len(held) > 1:
-            acquisition.request_kill("operator", f"{held[1]}, asked again")
-        return acquisition
-
-    def _acquire_nothing(self) -> None:
-        self.start_time = self.stop_time = datetime.now().astimezone()
-        self._judge(Judgement("completed", "There was nothing to acquire: the launcher is base."))
-
-    def _place_alone(self, plan: Plan) -> None:
-        refused = check_paths(plan.parameters)
-        if refused:
-            raise ParameterError.from_findings("The session cannot be run as it is.", refused)
-        if plan.parameters.output_root_folder:
-            self._open_session()
-        else:
-            self._run_folder = runs_folder() / f"alone-{uuid.uuid4().hex[:12]}"
-
-    def _bound(self, plan: Plan) -> tuple[Launch, Path, Path, Path]:
-        """The launch in its folder, and the files of its output."""
-        if self._folder is not None:
-            folder = self._folder
-            launch = plan.bound_launch(folder.path)
-            stdout, stderr = (folder.output(name, self._attempt) for name in ("stdout", "stderr"))
-            return launch, folder.path, stdout, stderr
-        place = self._run_folder.with_name(self._run_folder.name + "-output")
-        place.mkdir(parents=True)
-        return plan.bound_launch(place), place, place / "stdout.log", place / "stderr.log"
-
-    def _guard_spec(
-        self, plan: Plan, launch: Launch, place: Path, stdout: Path, stderr: Path
-    ) -> dict[str, Any]:
-        self._percent_used = system_memory_percent()
-        parameters = plan.parameters
-        threshold = min(
-            getattr(self.process_monitor, "kill_threshold", parameters.kill_threshold),
-            parameters.kill_threshold,
-        )
-        return guard_spec(
-            launch,
-            session_folder=place,
-            stdout=stdout,
-            stderr=stderr,
-            limits={
-                **plan.limits,
-                "kill_threshold": threshold,
-                "initial_memory_percent": self._percent_used,
-            },
-            watching={
-                "stop_grace_s": max(parameters.stop_grace_s, launch.ask.needs_s),
-                "terminate_grace_s": parameters.terminate_grace_s,
-                "on_launcher_lost": parameters.on_launcher_lost,
-                "unattended_minutes": parameters.unattended_minutes,
-                "sample_interval_s": parameters.resource_log_interval,
-                "rig_id": plan.rig_id,
-                "sync_node": plan.sync_node,
-                "checkout": str(plan.code.path) if plan.code else "",
-                "session_uuid": self.session_uuid or "",
-                "user_id": self.user_id or "",
-                "recover": recovery_command(self._folder.path) if self._folder else [],
-            },
-        )
-
-    def _ended(
-        self, plan: Plan, acquisition: Acquisition, pump: RecordPump, stdout: Path, stderr: Path
-    ) -> None:
-        pump.join()
-        if acquisition.ended is None:  # the guard was killed
-            acquisition.orphans.wait(self._journal)
-        self.stop_time = acquisition.ended_at or datetime.now().astimezone()
-        self.stdout_data, self.stderr_data = tail(stdout), tail(stderr)
-        judgement = judge_end(acquisition.ended, plan.engine, stdout, stderr)
-        self._judge(self._explained(judgement, acquisition.ended))
-        acquisition.close()
-        if self._folder is None:
-            discard_run(acquisition.run_folder)
-
-    def _explained(self, judgement: Judgement, ended: Mapping[str, Any] | None) -> Judgement:
-        """With the words of the person who pressed Ctrl-C, if there are any."""
-        stop = ended["stop"] if ended else None
-        if not stop or stop["reason"] != CTRL_C or not self._interactive:
-            return judgement
-        said: list[str] = []
-        self._asking_why = True
-        failure = attempt(lambda: said.append(ask_why_stopped(self._display)))
-        self._asking_why = False
-        if failure is not None or not said[0]:
-            return judgement
-        self._journal.record(NoteAdded(f"Why it was stopped: {said[0]}", self.user_id or ""))
-        return judgement._replace(reason=f"Stopped by the operator: {said[0].rstrip('.')}.")
-
-    def _judge(self, judgement: Judgement) -> None:
-        self._judgement = judgement
-        for finding in judgement.findings:
-            self._journal.record(finding_event("acquisition", finding))
-            _log.log(
-                logging.ERROR if finding.level == "error" else logging.WARNING, finding.render()
-            )
-        code = self.bonsai_process.returncode if self.bonsai_process else None
-        self._journal.record(
-            AcquisitionJudged(judgement.outcome, code, judgement.reason, self._attempt)
-        )
-        _log.info("The acquisition: %s. %s", judgement.outcome, judgement.reason)
-
-    def stop(self) -> None:
-        """Stop the acquisition: ask, then terminate, then kill the whole tree.
-
-        Safe at any time, from any thread, any number of times. Outside of `run` it also closes
-        the session that `start_bonsai` opened.
-        """
-        process = self.bonsai_process
-        if process is not None and process.poll() is None and not process.ended_within(0):
-            process.request_stop("launcher", "stop() was called")
-            if not self._managed:
-                process.wait()
-        if not self._managed:
-            self.cleanup()
-
-    def kill_process(self) -> None:
-        """End the acquisition's whole process tree now."""
-        process = self.bonsai_process
-        if process is not None and process.poll() is None and not process.ended_within(0):
-            process.request_kill("launcher", "kill_process() was called")
-
-    def get_bonsai_errors(self) -> str:
-        """What went wrong with the acquisition: the diagnosis, then the end of its error output;
-        empty when nothing did."""
-        judgement = self._judgement
-        said = [finding.render() for finding in judgement.findings] if judgement else []
-        if judgement and not said:
-            said = [judgement.reason]
-        return "\n".join([*said, self.stderr_data.strip()]).strip()
-
-    def _end_asked(self, reason: str) -> bool:
-        """A signal asks for the end. Returns whether it was taken care of."""
-        plan = self._plan
-        if plan and reason == TERMINAL_CLOSED and plan.parameters.on_window_closed == "continue":
-            return True
-        if self._asking_why or (self._attempts is not None and self._attempts.deciding):
-            return False
-        # A system says things twice too: a terminal that is closed hangs up more than once.
-        if self._interrupts and reason != CTRL_C:
-            return True
-        self._interrupts += 1
-        if self._held_ends is not None and len(self._held_ends) < _HELD_AT_MOST:
-            self._held_ends.append(reason)
-            return True
-        process = self.bonsai_process
-        if process is not None and not process.ended_within(0):
-            if self._interrupts == 1:
-                process.request_stop("operator", reason)
-            else:
-                process.request_kill("operator", f"{reason}, asked again")
-            return True
-        if process is not None and process.ended is None:
-            process.orphans.end("operator", reason, by_force=self._interrupts > 1)
-            return True
-        if self._closing and self._interrupts < 3:
-            self._tell("The records are being finished; press Ctrl-C again to leave them open.")
-            return self._interrupts < 2
-        return self.bonsai_process is not None and not self._closing
-
-    # -- the end -------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def post_experiment_processing(self) -> bool:
         """Process the data after the acquisition: the hook for labs. The default does nothing.
@@ -975,7 +375,12 @@ class BaseExperiment:
     def _begin_afterwards(self) -> None:
         from ..afterwards import begin_afterwards
 
-        begin_afterwards(self._require_folder().path)
+        asked = self._require_plan().parameters
+        begin_afterwards(
+            self._require_folder().path,
+            metadata=asked.session_metadata,
+            report=asked.session_report,
+        )
 
     def _left_open(self, folder: SessionFolder, error: OSError) -> SessionError:
         kept = self._journal.fallback if self._journal.failure else runs_folder()
@@ -999,6 +404,20 @@ class BaseExperiment:
         if self._folder is not None:
             complete_archives(plan.parameters, self._folder, record, rehearsal=plan.rehearsal)
 
+    def stop(self) -> None:
+        """Stop the acquisition: ask, then terminate, then kill the whole tree.
+
+        Safe at any time, from any thread, any number of times. Outside of `run` it also closes
+        the session that `start_bonsai` opened.
+        """
+        process = self.bonsai_process
+        if process is not None and process.poll() is None and not process.ended_within(0):
+            process.request_stop("launcher", "stop() was called")
+            if not self._managed:
+                process.wait()
+        if not self._managed:
+            self.cleanup()
+
     def cleanup(self) -> None:
         """Let go of everything the run holds: its log, its journal, its locks. Idempotent."""
         if self._folder is not None and not self._closing and self._judgement is not None:
@@ -1011,7 +430,7 @@ class BaseExperiment:
         if self._session_lock is not None:
             self._session_lock.release()
 
-    # -- command line --------------------------------------------------------------------------
+    # -- command line ------------------------------------------------------------------------------
 
     @classmethod
     def create_argument_parser(cls, description: str | None = None) -> argparse.ArgumentParser:
@@ -1061,14 +480,3 @@ class BaseExperiment:
             _log.error(failure.error.render())
             return 3 if failure.bug else 1
         return codes[0]
-
-    def use(self, options: RunOptions) -> None:
-        """Take other options; for subclasses whose constructor takes no arguments."""
-        self.options = options
-        for name in ("allow_dirty", "offline"):
-            if hasattr(self.git_manager, name):
-                setattr(self.git_manager, name, getattr(options, name))
-
-
-def _new_run_folder(folder: SessionFolder) -> Path:
-    return runs_folder() / f"{folder.name}-{uuid.uuid4().hex[:8]}"

@@ -32,7 +32,7 @@ def alone(plan: Plan) -> Iterator[None]:
     }
     try:
         for lock in locks:
-            if not lock.acquire(holder=holder):
+            if not lock.acquire(patience_s=0.1, holder=holder):
                 raise _busy(plan, lock.holder())
         beside = held_beside(plan.rig_id, plan.sync_node)
         if beside is not None:

@@ -33,8 +33,11 @@ VERBS = (
     "last",
     "verify",
     "transfer",
+    "validate",
+    "metadata",
     "report",
     "bundle",
+    "serve",
     "attach",
     "stop",
     "recover",
@@ -70,7 +73,8 @@ def build_parser(names: Iterable[str] = VERBS) -> Parser:
     for name in names:
         module = importlib.import_module("." + name.replace("-", "_"), __package__)
         words = (module.__doc__ or "").strip()
-        verb = verbs.add_parser(name, help=words.partition("\n")[0], description=words)
+        first = words.partition("\n\n")[0].replace("\n", " ")
+        verb = verbs.add_parser(name, help=first, description=words)
         module.add_arguments(verb)
         verb.set_defaults(main=module.main, parser=verb)
     return parser

@@ -11,15 +11,10 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_FAILED, EXIT_OK
-
-if TYPE_CHECKING:
-    from ..session.folder import SessionFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
     from ..base.interrupts import CTRL_C, deliberate_end
     from ..display.live import open_display
     from ..recovery import find_session, look_at, recover
+    from ..session.past import plan_of
     from ..supervision.strays import end_run
     from ..supervision.supervisor import runs_of
 
@@ -63,13 +59,3 @@ def main(args: argparse.Namespace) -> int:
     record = look_at(folder).record
     sys.stdout.write(f"{folder.name}: {record.outcome or 'not closed'}. {record.reason}\n")
     return EXIT_OK if record.outcome == "completed" else EXIT_FAILED
-
-
-def plan_of(folder: SessionFolder) -> dict[str, Any]:
-    """The session's plan as its metadata quote it; empty when they are not there."""
-    path = folder.metadata / "runtime_information.json"
-    try:
-        plan = json.loads(path.read_bytes()).get("plan", {})
-    except (OSError, ValueError):
-        return {}
-    return plan if isinstance(plan, dict) else {}

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..base.experiment import BaseExperiment
 from ..base.options import RunOptions
+from ..base.preparation import Preparation
 from ..engines import Engine, Source, get_engine
 from ..errors import EXIT_FAILED, EXIT_OK, Finding, ParameterError, RepositoryError, attempt
 from ..repository import GitSource, Resolved
@@ -74,7 +74,7 @@ class _Known:
         self.engines: dict[str, Engine] = {}
 
 
-class _OneOfMany(BaseExperiment):
+class _OneOfMany(Preparation):
     """One of many experiments that are only looked at, with what is known from the others."""
 
     def __init__(self, options: RunOptions, known: _Known) -> None:

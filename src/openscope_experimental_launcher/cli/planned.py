@@ -15,8 +15,8 @@ ASKED = "asked at the start"
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..base.experiment import BaseExperiment
     from ..base.options import RunOptions
+    from ..base.preparation import Preparation
     from ..plan import Plan
 
 
@@ -27,15 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def loaded(
-    args: argparse.Namespace, make: Callable[[RunOptions], BaseExperiment] | None = None
-) -> tuple[BaseExperiment, list[Finding]]:
+    args: argparse.Namespace, make: Callable[[RunOptions], Preparation] | None = None
+) -> tuple[Preparation, list[Finding]]:
     """An experiment with its parameters, and a finding for each that a run would ask for.
 
     Args:
         args: the parsed command line.
         make: makes the experiment, when it is to be another than the usual one.
     """
-    from ..base.experiment import BaseExperiment
+    from ..base.preparation import Preparation
     from ..parameters.layers import PROMPT
 
     options = options_from(args)._replace(defaults=True, interactive=False)
@@ -43,7 +43,7 @@ def loaded(
         from ..base.terminal import tell
 
         options = options._replace(tell=tell)
-    experiment = (make or BaseExperiment)(options)
+    experiment = (make or Preparation)(options)
     experiment.load_parameters(Path(args.param_file))
     asked = [
         Finding("ok", "asked-at-start", f"{key} is asked for at the start.", where=key)
@@ -53,9 +53,7 @@ def loaded(
     return experiment, asked
 
 
-def looked_at(
-    experiment: BaseExperiment, *, allow_dirty: bool
-) -> tuple[Plan | None, list[Finding]]:
+def looked_at(experiment: Preparation, *, allow_dirty: bool) -> tuple[Plan | None, list[Finding]]:
     """The plan of a loaded experiment, when there can be one, and the findings on it."""
     from ..preflight import check_plan
 

@@ -49,7 +49,11 @@ def main(args: argparse.Namespace) -> int:
             failed = True
             say(error.render() + "\n")
             continue
-        if read_past(session.folder).processed.get("session_report") is not False:
-            begin_afterwards(session.folder.path)
+        asked = read_past(session.folder).processed
+        begin_afterwards(
+            session.folder.path,
+            metadata=asked.get("session_metadata") is not False,
+            report=asked.get("session_report") is not False,
+        )
         say(f"  Closed: {record.outcome}. {record.reason}\n")
     return EXIT_FAILED if failed else EXIT_OK

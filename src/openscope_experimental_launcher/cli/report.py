@@ -28,16 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
     from ..recovery import find_session
-    from ..report import make_report
+    from ..report import REPORT_NAME, make_report
     from ..session.record import read_record
 
     folder = find_session(args.session)
     if args.output:
         file = make_report(folder.path, Path(args.output).absolute())
     elif read_record(folder.journal).closed is not None:
-        from ..amending import write_report
+        from ..amending import complete
 
-        file = write_report(folder)
+        complete(folder, metadata=False, report=True)
+        file = folder.path / REPORT_NAME
     else:
         file = make_report(folder.path, Path.cwd() / f"{folder.name}_report.html")
     sys.stdout.write(f"{file}\n")

@@ -173,13 +173,26 @@ def _confirm(plan: Plan, findings: Sequence[Finding], *, wait: bool) -> bool:
     place = next((p for p in (plan.output_root, *plan.output_root.parents) if p.exists()), None)
     free = shutil.disk_usage(place).free if place else None
     problems = [finding for finding in findings if finding.level != "ok"]
-    show_plan(plan.as_json(), free_bytes=free, warnings=problems)
-    if not wait or not is_interactive():
+    waits = wait and is_interactive()
+    rows, surprises = _looked_back(plan) if waits and not plan.rehearsal else ({}, [])
+    show_plan(plan.as_json(), free_bytes=free, more=rows, warnings=[*problems, *surprises])
+    if not waits:
         return True
     discard_type_ahead()
     sys.stdout.write("Press Enter to start, Ctrl-C to leave. ")
     sys.stdout.flush()
     return bool(sys.stdin.readline())
+
+
+def _looked_back(plan: Plan) -> tuple[dict[str, str], list[Finding]]:
+    """What the history says of the subject: rows for the plan, and what is unlike before."""
+    from ..display.history import last_session_rows
+    from ..session.surprises import look_back
+
+    found = look_back(plan)
+    if found is None:
+        return {"last": "the history was not read in time; see: openscope sessions"}, []
+    return last_session_rows(found.last), found.surprises
 
 
 def choose_recent() -> Path:

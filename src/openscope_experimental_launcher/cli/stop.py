@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 
-from ..errors import EXIT_INTERRUPTED, EXIT_OK, SessionError
+from ..errors import EXIT_INTERRUPTED, EXIT_OK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,31 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
     from ..recovery import find_session
+    from ..session.past import plan_of
     from ..session.record import read_record
-    from ..supervision.strays import end_run, end_unguarded, run_lives
-    from ..supervision.supervisor import runs_of
-    from .attach import plan_of
+    from ..supervision.strays import end_run, running_runs, see_to_the_end
 
     folder = find_session(args.session)
-    runs = [run for run in runs_of(folder) if run_lives(run)]
-    if not runs:
-        raise SessionError(
-            "No acquisition of this session is running on this machine.",
-            code="session-not-running",
-            where=str(folder.path),
-            fix=f"If it was never closed: openscope recover {folder.path}",
-        )
+    runs = running_runs(folder)
     loses = (plan_of(folder).get("stop") or {}).get("loses")
     if loses and not agreed(str(loses)):
         return EXIT_INTERRUPTED
     for run in runs:
         end_run(run, args.reason, by_force=args.now)
     sys.stdout.write(f"Stopping {folder.name} …\n")
-    asked_at = time.monotonic()
-    while any(run_lives(run) for run in runs):
-        time.sleep(0.1)
-        for run in runs:
-            end_unguarded(run, asked_s_ago=time.monotonic() - asked_at)
+    see_to_the_end(runs)
     deadline = time.monotonic() + 30
     while read_record(folder.journal).closed is None and time.monotonic() < deadline:
         time.sleep(0.1)

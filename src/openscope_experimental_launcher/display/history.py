@@ -13,7 +13,7 @@ from typing import TextIO
 from ..masking import mask_arguments, mask_text
 from ..session.past import PastSession, as_object
 from ..session.record import SessionRecord
-from ..session.summary import Summary
+from ..session.summary import Summary, time_in_words
 from .screens import show_session_contents
 from .stream import Line, SafeStream, one_line, print_lines
 from .words import clock, count, size
@@ -21,6 +21,7 @@ from .words import clock, count, size
 _EVERY_S = 0.1
 _LEAST_SAID = 16
 _LABEL = 12
+_NOTE = 100
 _COLOURS = {"completed": "green", "aborted": "yellow", "running": "cyan", "unattended": "yellow"}
 _HEADINGS = ("session", "outcome", "took", "rig", "user", "what", "code", "remarks")
 _GIVEN_UP_FIRST = ("code", "user", "what", "rig", "took")
@@ -65,12 +66,18 @@ def show_sessions(
     stream = stream or sys.stdout
     safe = SafeStream(stream)
     width = safe.size()[0] if safe.isatty() else None
-    rows = [_cells(session, states.get(session.folder, session.outcome)) for session in sessions]
+    rows = [cells(session, states.get(session.folder, session.outcome)) for session in sessions]
     print_lines(_table(rows, width), stream)
 
 
-def _cells(session: Summary, state: str) -> dict[str, str]:
-    cells = {
+def cells(session: Summary, state: str) -> dict[str, str]:
+    """What a table of sessions says of one, by the headings, each on one line.
+
+    Args:
+        session: the session.
+        state: its outcome, or what an open one does.
+    """
+    said = {
         "session": session.name,
         "outcome": state,
         "took": "" if session.duration_s is None else clock(session.duration_s),
@@ -80,7 +87,7 @@ def _cells(session: Summary, state: str) -> dict[str, str]:
         "code": session.code[:8] + ("+" if session.dirty and session.code else ""),
         "remarks": "; ".join(_remarks(session)),
     }
-    return {name: one_line(text) for name, text in cells.items()}
+    return {name: one_line(text) for name, text in said.items()}
 
 
 def what_ran(session: Summary) -> str:
@@ -112,10 +119,11 @@ def _table(rows: Sequence[Mapping[str, str]], width: int | None) -> Iterator[Lin
         widths["remarks"] = max(rest, _LEAST_SAID)
     yield [("  ".join(f"{name:<{widths[name]}}" for name in shown).rstrip(), "bold")]
     for row in rows:
-        yield [
-            (f"{_cut(row[name], widths[name]):<{widths[name]}}  ", _style(name, row))
-            for name in shown
-        ]
+        cells = [f"{_cut(row[name], widths[name]):<{widths[name]}}  " for name in shown]
+        if width is None:
+            yield [("".join(cells).rstrip(), "")]
+        else:
+            yield [(cell, _style(name, row)) for name, cell in zip(shown, cells, strict=True)]
 
 
 def _needed(shown: Iterable[str], widths: Mapping[str, int]) -> int:
@@ -134,6 +142,21 @@ def _style(name: str, row: Mapping[str, str]) -> str:
     if name == "outcome":
         return _COLOURS.get(row[name], "red")
     return "dim" if name == "remarks" else ""
+
+
+def last_session_rows(last: Summary | None) -> dict[str, str]:
+    """A subject's last session in rows for the plan of its next one, label → value."""
+    if last is None:
+        return {}
+    took = ""
+    if last.duration_s is not None:
+        took = f" {'in' if last.outcome == 'completed' else 'after'} {clock(last.duration_s)}"
+    weight = "" if last.weight_g is None else f", {last.weight_g:g} g"
+    note = f"{last.note[:_NOTE]}…" if len(last.note) > _NOTE else last.note
+    return {
+        "last": f"{time_in_words(last, datetime.now())}, {last.outcome}{took}{weight}",
+        "its note": note,
+    }
 
 
 def show_session(past: PastSession, state: str, *, stream: TextIO | None = None) -> None:

@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from ..errors import Finding, LauncherError, Level
@@ -40,6 +41,7 @@ def show_plan(
     plan: Mapping[str, Any],
     *,
     free_bytes: int | None,
+    more: Mapping[str, str] = MappingProxyType({}),
     warnings: Sequence[Finding] = (),
     stream: TextIO | None = None,
 ) -> None:
@@ -48,14 +50,18 @@ def show_plan(
     Args:
         plan: the plan as `Plan.as_json` gives it.
         free_bytes: free space on the output folder's volume; None when it is not known.
+        more: more rows, label → value.
         warnings: findings that do not stop the session.
         stream: where to print; standard output when not given.
     """
     stream = stream or sys.stdout
-    print_lines([*_plan_lines(plan, free_bytes), *_problem_lines(warnings, stream)], stream)
+    lines = _plan_lines(plan, free_bytes, more)
+    print_lines([*lines, *_problem_lines(warnings, stream)], stream)
 
 
-def _plan_lines(plan: Mapping[str, Any], free_bytes: int | None) -> Iterator[Line]:
+def _plan_lines(
+    plan: Mapping[str, Any], free_bytes: int | None, more: Mapping[str, str]
+) -> Iterator[Line]:
     subject = one_line(plan.get("subject_id") or "none")
     yield []
     if plan.get("rehearsal"):
@@ -75,6 +81,7 @@ def _plan_lines(plan: Mapping[str, Any], free_bytes: int | None) -> Iterator[Lin
         "rig": plan.get("rig_id"),
         "computers": _computers(plan.get("session_sync")),
         "on a stop": (plan.get("stop") or {}).get("loses"),
+        **more,
     }
     for label, value in rows.items():
         if value:
@@ -209,6 +216,36 @@ def _file_lines(rows: Sequence[tuple[str, Sequence[Finding]]], stream: TextIO) -
         for number, text in enumerate(
             line for w in words for line in _wrapped(w, width, len(label))
         ):
+            start = label if number == 0 else " " * len(label)
+            yield [(start, _COLOURS[level] if number == 0 else ""), (text, "")]
+
+
+def show_parts(
+    rows: Sequence[tuple[str, str, Sequence[Finding]]], *, stream: TextIO | None = None
+) -> None:
+    """The parts of one thing that was looked at, in a table.
+
+    Args:
+        rows: each part's name, what was found in it, and what is not as it should be.
+        stream: where to print; standard output when not given.
+    """
+    stream = stream or sys.stdout
+    print_lines(_part_lines(rows, stream), stream)
+
+
+def _part_lines(
+    rows: Sequence[tuple[str, str, Sequence[Finding]]], stream: TextIO
+) -> Iterator[Line]:
+    signs, width = _signs(stream), _width(stream)
+    longest = max((len(name) for name, _, _ in rows), default=0)
+    for name, words, findings in rows:
+        level = _worst(findings)
+        label = f"  {signs[level]:<2} {name:<{longest}}  "
+        told = [words] if words else []
+        for found in findings:
+            told += [one_line(found.message)] + ([f"fix: {found.fix}"] if found.fix else [])
+        lines = [line for text in told for line in _wrapped(text, width, len(label))]
+        for number, text in enumerate(lines):
             start = label if number == 0 else " " * len(label)
             yield [(start, _COLOURS[level] if number == 0 else ""), (text, "")]
 

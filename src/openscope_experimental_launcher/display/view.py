@@ -6,7 +6,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from ..session.folder import SessionFolder
 from ..session.journal import is_event
 from ..session.output import OutputFollower
 from ..session.record import SessionRecord
+from ..structs import msgspec
 from .words import event_in_words
 
 STREAMS = ("stdout", "stderr")
@@ -40,8 +40,7 @@ class Output(NamedTuple):
     skipped_bytes: int
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class News:
+class News(msgspec.Struct, eq=False):
     """What came since the last look, in the order in which it should be told.
 
     Attributes:
@@ -50,9 +49,9 @@ class News:
         after: its end and the events after it.
     """
 
-    before: list[Mapping[str, Any]] = field(default_factory=list)
-    output: list[Output] = field(default_factory=list)
-    after: list[Mapping[str, Any]] = field(default_factory=list)
+    before: list[Mapping[str, Any]] = []
+    output: list[Output] = []
+    after: list[Mapping[str, Any]] = []
 
 
 class SessionView:
@@ -106,6 +105,10 @@ class SessionView:
             self._apply(event)
         news.output += self._new_output(final=final or ended)
         return news
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Take in an event that is not in the journal yet."""
+        self._apply(event)
 
     def _grew(self, path: Path) -> bool:
         """Whether a file may hold something new: cheaper to ask than to open it."""

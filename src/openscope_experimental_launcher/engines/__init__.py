@@ -72,7 +72,12 @@ class FolderSource:
         folder = (self._root / path).parent
         if not folder.is_dir():
             return []
-        return [entry.name for entry in sorted(folder.iterdir()) if entry.suffix == path.suffix][:5]
+        from difflib import get_close_matches
+
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+        same_kind = [name for name in names if Path(name).suffix == path.suffix]
+        near = get_close_matches(path.name, names, n=5)
+        return [(path.parent / name).as_posix() for name in dict.fromkeys([*near, *same_kind])][:5]
 
 
 class Ask(NamedTuple):

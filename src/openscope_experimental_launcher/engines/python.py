@@ -75,14 +75,16 @@ class PythonEngine:
 
     def check(self, parameters: Parameters, source: Source, launch: Launch) -> list[Finding]:
         """Interpreter, script and what it imports; see `Engine.check`."""
-        findings = [check_program(launch.arguments[0], "python_exe_path", source)]
+        by_venv = parameters.python_venv_path and not parameters.python_exe_path
+        key = "python_venv_path" if by_venv else "python_exe_path"
+        findings = [check_program(launch.arguments[0], key, source)]
         if launch.script is None or not source.exists(launch.script):
             near = source.similar(Path(str(parameters.script_path)))
             findings.append(
                 Finding(
                     "error",
                     "script-missing",
-                    "The script is not in the repository.",
+                    "The script is not there.",
                     where=f"script_path: {parameters.script_path}",
                     fix=f"Use one of: {', '.join(near)}." if near else "Correct the path.",
                 )
@@ -164,7 +166,8 @@ class PythonEngine:
         if not traceback or not lines:
             return []
         places = [line.strip() for line in rest.splitlines() if line.startswith("  File ")]
-        words = f"The script stopped with {lines[0].strip()}."
+        what = lines[0].strip()
+        words = f"The script stopped with {what}{'' if what[-1] in '.!?…' else '.'}"
         return [Finding("error", "script-exception", words, where=places[-1] if places else "")]
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .launcher_code import launcher_code
+
 _DIST_INFO = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist|egg)-info$")
 
 
@@ -75,6 +77,7 @@ def environment(launcher_version: str, variables: Mapping[str, str]) -> dict[str
     """
     return {
         "launcher_version": launcher_version,
+        "launcher": launcher_code(launcher_version),
         "python": sys.version,
         "executable": sys.executable,
         # Not platform.platform(), which starts a process on Linux.

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
-
 from ..errors import Finding, ParameterError, did_you_mean
+from ..structs import msgspec
 from .wording import BOUNDS, MUST_BE, join_path, shown
 
 Record = TypeVar("Record", bound=msgspec.Struct)

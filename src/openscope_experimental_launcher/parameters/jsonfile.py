@@ -16,9 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ..errors import Finding, ParameterError, ParameterFileNotFoundError
+from ..structs import msgspec
 from .wording import join_path, printable, shown, unusable_character
 
 LARGEST_FILE = 8 * 1024 * 1024

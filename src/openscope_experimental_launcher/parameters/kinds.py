@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
-
 from ..errors import ParameterError
+from ..structs import Meta
 from .fields import read_by
 from .names import check_subject, check_user
 

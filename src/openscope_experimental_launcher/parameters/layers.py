@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ..errors import Finding, ParameterError, nearest
+from ..structs import msgspec
 from . import placeholders
 from .jsonfile import LARGEST_INTEGER, parse_object, parse_value, read_bytes
 from .model import (

@@ -9,9 +9,7 @@ import types
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, Self, get_origin
 
-import msgspec
-from msgspec import Meta
-
+from ..structs import Meta, msgspec
 from .fields import fields_of, read_record, says
 from .kinds import (
     LONGEST_S,
@@ -34,9 +32,7 @@ from .kinds import (
 class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is expected of one output file while the acquisition runs."""
 
-    within_s: Annotated[Seconds | None, says("Seconds after the start until the file exists.")] = (
-        None
-    )
+    within_s: Annotated[Seconds, says("Seconds after the start until the file exists.")] = 10.0
     min_mb_per_min: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         says("Megabytes by which the file grows each minute, at least."),
@@ -140,7 +136,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, says("Seconds to wait for the shared engine.")
     ] = 30.0
     matlab_cancel_timeout_sec: Annotated[
-        float, Meta(gt=0, le=3600), says("Seconds in which MATLAB must cancel the function.")
+        float,
+        Meta(gt=0, le=3600),
+        says("Seconds in which MATLAB must cancel the function."),
     ] = 10.0
     matlab_keep_engine_alive: Annotated[
         bool, says("Whether the shared MATLAB stays after the session.")
@@ -167,11 +165,17 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)] | None,
         says("Megabytes that the acquisition's processes may use together."),
     ] = None
+    max_processes: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        says("Processes that the acquisition may have at a time."),
+    ] = 1000
     max_duration_s: Annotated[
         Seconds | None, says("Seconds after which the acquisition is stopped.")
     ] = None
     disk_reserve_gb: Annotated[
-        float, Meta(ge=0), says("Gigabytes of free disk below which the acquisition is stopped.")
+        float,
+        Meta(ge=0),
+        says("Gigabytes of free disk below which the acquisition is stopped."),
     ] = 1.0
     hang_timeout_s: Annotated[
         Seconds | None,
@@ -200,6 +204,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1.0
     session_report: Annotated[
         bool, says("Whether the session's report is made when it is closed.")
+    ] = True
+    session_metadata: Annotated[
+        bool, says("Whether the standard metadata are made when the session is closed.")
     ] = True
     centralized_log_directory: Annotated[FilePath, says("Folder that gets a copy of the log.")] = (
         None
@@ -305,11 +312,29 @@ SPELLINGS = types.MappingProxyType(
 )
 """The other spelling of a key, to the one used here."""
 
+METADATA_KEYS = types.MappingProxyType(
+    {
+        "experimenters": "Names of those who did the experiment; without it the user.",
+        "modalities": "What is recorded: names or abbreviations of the AIND schema.",
+        "project_name": "The project that the data belong to.",
+        "institution": "Name or abbreviation of the institution, as in AIND.",
+        "funding_source": "Who pays: names, or objects with funder, grant_number and fundee.",
+        "investigators": "Names of those who answer for the data.",
+        "ethics_review_id": "Number of the ethics review, or a list of them.",
+        "stimulus_table": "Table of the stimuli, in the session folder.",
+        "stimulus_modalities": "How stimuli reach the animal, as in Visual.",
+        "active_devices": "Devices that were used, of those in instrument.json.",
+        "device_configurations": "Settings of devices, as objects of the AIND schema.",
+        "mouse_platform_name": "Name of the platform the animal is on.",
+        "active_mouse_platform": "Whether the platform moves by itself.",
+    }
+)
+"""Keys that are only for the standard metadata, to their meaning."""
+
 PASSED_ON = types.MappingProxyType(
     {
         "$schema": "Address of this schema, for editors. Never fetched.",
-        "mouse_platform_name": "Name of the platform the animal is on.",
-        "active_mouse_platform": "Whether the platform moves by itself.",
+        **METADATA_KEYS,
         "collect_mouse_runtime_data": "Whether the operator is asked for the animal's data.",
         "metadata_service_base_url": "Address of the metadata service.",
         "metadata_service_timeout": "Seconds to wait for the metadata service.",

@@ -20,9 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ..errors import Finding, Level, did_you_mean
+from ..structs import msgspec
 from .model import ASKED_FOR, FIELDS, PATH_FIELDS, canonical
 from .paths import on_missing_drive, rehearsal_path, with_own_separators
 from .wording import join_path, shown
@@ -45,14 +44,12 @@ _NEEDED_BEFORE_THE_FOLDER = (
     "launcher",
     "repository_url",
     "repository_commit_hash",
-    "local_repository_path",
-    "output_root_folder",
-    "config_path",
     "session_sync_node_name",
     "session_sync_master_host",
     "session_sync_bind_host",
     "session_sync_session_key",
-    "session_sync_secret_file",
+    "matlab_entrypoint",
+    *sorted(PATH_FIELDS - {"stop_file", "centralized_log_directory"}),
 )
 _STANDING = (*ASKED_FOR, *_SLOTS, "output_root_folder")
 _MOST_LISTED = 30

@@ -5,27 +5,31 @@ It only reads what a session left. Whatever cannot be read is passed over and sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import SessionError
 from ..files import write_atomic
 from ..session.folder import SessionFolder
+from .contents import REPORT_NAME
 from .page import page_of
 from .reading import read_story
-from .sections import REPORT_NAME
 
 __all__ = ["REPORT_NAME", "make_report", "report_unwritable"]
 
 
-def make_report(session_folder: Path, file: Path | None = None) -> Path:
+def make_report(
+    session_folder: Path, file: Path | None = None, *, added: Mapping[str, bytes] | None = None
+) -> Path:
     """Write the report of a session, whatever state it is in.
 
     The manifest of a closed session lists its files: whoever lets the report be written into such
-    a folder has to seal it anew (see `amending.write_report`).
+    a folder has to seal it anew (see `amending.complete`).
 
     Args:
         session_folder: the session folder.
         file: where to; by default `report.html` in the session folder.
+        added: files that are sealed together with it, by their paths in the session folder.
 
     Returns:
         The file.
@@ -35,7 +39,7 @@ def make_report(session_folder: Path, file: Path | None = None) -> Path:
     """
     folder = SessionFolder(session_folder.absolute())
     target = file or folder.path / REPORT_NAME
-    html = page_of(read_story(folder)).encode("utf-8", "replace")
+    html = page_of(read_story(folder, added or {})).encode("utf-8", "replace")
     try:
         write_atomic(target, html)
     except OSError as error:

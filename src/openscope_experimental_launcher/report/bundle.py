@@ -16,9 +16,8 @@ from ..files import write_atomic
 from ..masking import mask_log, mask_values
 from ..session.folder import SessionFolder
 from . import make_report
-from .sections import REPORT_NAME
+from .contents import REPORT_NAME, is_record
 
-_TEXTS = (".json", ".jsonl", ".log", ".txt", ".err", ".md", ".patch", ".toml", ".yml", ".yaml")
 _MOST_BYTES = 4_000_000
 """Of a longer file only so much of its end is packed; what went wrong stands there."""
 
@@ -52,7 +51,7 @@ def write_bundle(folder: SessionFolder, file: Path, *, others: Sequence[Path] = 
     left_out: dict[str, str] = {}
     packed = {f"elsewhere/{path.name}": _masked(path) for path in others if path.is_file()}
     for name, path in _files(folder):
-        if not _is_record(name):
+        if not is_record(name):
             left_out[name] = f"{size_in_words(path.stat().st_size)}, data"
             continue
         try:
@@ -77,14 +76,6 @@ def _files(folder: SessionFolder) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.path.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.suffix != ".times":
             yield path.relative_to(folder.path).as_posix(), path
-
-
-def _is_record(name: str) -> bool:
-    """Whether a file is the launcher's own record, a log, or a note; all else may be data."""
-    place, _, rest = name.partition("/")
-    if not rest:
-        return name.endswith((".json", ".jsonl", ".txt"))
-    return place in ("experiment_metadata", "logs") and name.endswith(_TEXTS)
 
 
 def _masked(path: Path) -> str:

@@ -35,6 +35,9 @@ _ALWAYS_BAD = (
 )
 
 
+_DIAGNOSED = ("error", "acquisition")
+
+
 class Entry(NamedTuple):
     """One thing on the time axis of the last minute.
 
@@ -61,7 +64,8 @@ class Divergence(NamedTuple):
 
     Attributes:
         alike: how many events both had alike before.
-        here: the first event that was another, in words, with its time; empty when there was none.
+        here: the first event that was another, in words; empty when there was none.
+        here_at: when that was, as text.
         there: what came instead in the good one.
         line: the first line of output that the good one has none like, or None.
         changes: what was not the same to begin with: name, there, here.
@@ -69,6 +73,7 @@ class Divergence(NamedTuple):
 
     alike: int
     here: str
+    here_at: str
     there: str
     line: Printed | None
     changes: list[tuple[str, str, str]]
@@ -105,12 +110,13 @@ class Incident(NamedTuple):
 def incident_of(story: Story, near: Neighbours) -> Incident:
     """Explain a session that did not go well, as far as its records do."""
     first = _first_wrong(story)
+    words = _first_in_words(story, first)
     end = _end(story)
     entries, left_out = _last_minute(story, end)
     return Incident(
-        first=_told(first) if first else "Nothing in the records says what went wrong first.",
+        first=words,
         first_at=_at(story, first) if first else "",
-        diagnosis=list(_diagnosis(story)),
+        diagnosis=[sentence for sentence in _diagnosis(story) if sentence != words],
         findings=told_findings(story),
         last=entries,
         left_out=left_out,
@@ -130,7 +136,19 @@ def told_findings(story: Story) -> list[dict[str, str]]:
         for found in story.record.findings
         if found["level"] in order
     ]
+    told += missing_metadata(story) if story.standard.get("files") else []
     return sorted(told, key=lambda found: order.index(found["level"]))[:_FINDINGS_SHOWN]
+
+
+def missing_metadata(story: Story) -> list[dict[str, str]]:
+    """What the standard metadata lack."""
+    parts = ("level", "code", "message", "where", "fix")
+    missing = story.standard.get("missing")
+    return [
+        {**{part: str(item.get(part) or "") for part in parts}, "stage": "metadata"}
+        for item in map(as_object, missing if isinstance(missing, list) else [])
+        if item.get("level") == "warning"
+    ]
 
 
 def _first_wrong(story: Story) -> dict[str, Any] | None:
@@ -153,6 +171,17 @@ def _is_wrong(event: Mapping[str, Any]) -> bool:
     return False
 
 
+def _first_in_words(story: Story, first: Mapping[str, Any] | None) -> str:
+    if first is None:
+        return "Nothing in the records says what went wrong first."
+    if first["name"] == "acquisition.ended":  # its exit code says less than its diagnosis
+        for event in story.events("finding.reported"):
+            told = event["data"]
+            if event["seq"] > first["seq"] and (told["level"], told.get("stage")) == _DIAGNOSED:
+                return str(told.get("message", ""))
+    return _told(first)
+
+
 def _told(event: Mapping[str, Any]) -> str:
     if event["name"] == "acquisition.not_started":
         return f"The acquisition could not be started: {event['data'].get('error', '')}"
@@ -172,12 +201,13 @@ def _diagnosis(story: Story) -> Iterator[str]:
     if not story.outcome:
         yield "The session was never closed: its launcher was lost, or it is still at work."
         yield f"The last that its journal knows of is from {record.last or 'an unknown time'}."
-    if record.reason:
+    how = _end_in_words(ended) if ended is not None else ""
+    if record.reason and not how.startswith(record.reason.rstrip(".")):
         yield record.reason
     if record.started is None:
         yield f"The acquisition never ran; the session had come to: {record.stage or 'nothing'}."
-    if ended is not None:
-        yield _end_in_words(ended)
+    if how:
+        yield how
     elif record.started is not None:
         yield "Nobody saw the acquisition end, so its exit code is not known."
     if stop.get("limit"):
@@ -276,7 +306,8 @@ def _divergence(story: Story, good: Sibling) -> Divergence:
     alike, here, there = _first_other(story.past.events, past.events)
     return Divergence(
         alike,
-        here=_told_with_time(story, here) if here else "",
+        here=_told(here) if here else "",
+        here_at=_at(story, here) if here else "",
         there=_told(there) if there else "",
         line=new_in(story.past, story.record.attempts, past, past.record.attempts),
         changes=_changes(past, story.past),
@@ -286,11 +317,6 @@ def _divergence(story: Story, good: Sibling) -> Divergence:
 def _with_journal(folder: SessionFolder, past: PastSession) -> PastSession:
     events = [e for e in read_journal(folder.journal) if e["name"] != "acquisition.sampled"]
     return past._replace(events=events, record=fold(events))
-
-
-def _told_with_time(story: Story, event: Mapping[str, Any]) -> str:
-    at = _at(story, event)
-    return f"{_told(event)} ({at})" if at else _told(event)
 
 
 def _first_other(

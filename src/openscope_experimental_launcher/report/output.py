@@ -95,7 +95,7 @@ def _index(path: Path) -> tuple[list[int], list[float]]:
     sizes: list[int] = []
     times: list[float] = []
     for line in _end_of(path, 4 * _TAIL)[0].splitlines():
-        size, _, time = line.partition(b" ")
+        size, _, time = line.partition(b"\t")
         try:
             entry = int(size), float(time)
         except ValueError:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..session.journal import iso_now
-from . import sections
+from . import contents, sections, timeline
 from .incident import incident_of, told_findings
 from .plots import HEIGHT, WIDTH, plots_of
 from .reading import Story
@@ -38,8 +38,8 @@ def page_of(story: Story) -> str:
     )
     environment.globals["points"] = Markup  # digits, commas and blanks of our own
     environment.globals["long_text"] = lambda text: escape(shown(text, LONG_TEXT))
-    script = _asset("uPlot.iife.min.js") + "\n" + _asset("report.js")
-    style = _asset("uPlot.min.css") + "\n" + _asset("report.css")
+    script = "\n".join(map(_asset, ("uPlot.iife.min.js", "plotting.js", "report.js")))
+    style = "\n".join(map(_asset, ("uPlot.min.css", "palette.css", "report.css")))
     template = environment.from_string(_asset("report.html.jinja"))
     return template.render(
         **context_of(story),
@@ -55,7 +55,7 @@ def context_of(story: Story) -> dict[str, Any]:
     state = sections.state_of(story)
     troubled = sections.is_incident(state)
     near = neighbours(story, incident=troubled)
-    rows, rows_left_out = sections.happenings(story)
+    rows, rows_left_out = timeline.happenings(story)
     plots = plots_of(story)
     incident = incident_of(story, near) if troubled else None
     drawn = [*plots, *(incident.plots if incident else [])]
@@ -63,11 +63,12 @@ def context_of(story: Story) -> dict[str, Any]:
         "name": story.past.name,
         "path": str(story.folder.path),
         "bundle_command": f"openscope bundle {_quoted(str(story.folder.path))}",
+        "to_send": contents.to_send(story.folder) if troubled else [],
         "state": state,
         "summary": sections.summary(story, state),
         "facts": sections.facts(story),
         "incident": incident,
-        "stages": sections.stages(story),
+        "stages": timeline.stages(story),
         "happenings": rows,
         "happenings_left_out": rows_left_out,
         "plots": plots,
@@ -77,7 +78,7 @@ def context_of(story: Story) -> dict[str, Any]:
         "last": near.last,
         "parameters": sections.parameters(story, near.last),
         "changed_code": sections.changed_code(story, near.last),
-        "files": sections.files(story.folder, story),
+        "files": contents.files(story.folder, story),
         "findings": told_findings(story),
         "warnings": sections.warnings(story),
         "notes": sections.notes(story),
@@ -93,7 +94,7 @@ def context_of(story: Story) -> dict[str, Any]:
 
 def _report_of(sibling: Sibling) -> str:
     """The address of another session's report, from the folder of this one."""
-    return f"../{quote(sibling.name)}/{sections.REPORT_NAME}" if sibling.has_report else ""
+    return f"../{quote(sibling.name)}/{contents.REPORT_NAME}" if sibling.has_report else ""
 
 
 def _quoted(path: str) -> str:

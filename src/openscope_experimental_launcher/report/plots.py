@@ -3,14 +3,14 @@ the zoomable one, and the same in words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..display.words import clock
 from ..supervision.limits import Limits, system_ceiling
 from .reading import Story
-from .samples import Curve, since, thinned
+from .samples import Curve, Samples, since, thinned
 
 WIDTH, HEIGHT = 720, 150
 """Size of a drawing's plane in its own units."""
@@ -69,7 +69,19 @@ class Plot(NamedTuple):
         }
 
 
-class _Quantity(NamedTuple):
+class Quantity(NamedTuple):
+    """What is measured of a session, and where it must stay.
+
+    Attributes:
+        key: a short name for it.
+        title: what it is.
+        unit: of its values.
+        curve: what was measured; times are the journal's monotonic ones.
+        limit: at which the acquisition is stopped, or None.
+        limit_words: what the limit is.
+        upper: whether the limit is one from above.
+    """
+
     key: str
     title: str
     unit: str
@@ -83,7 +95,7 @@ def plots_of(story: Story) -> list[Plot]:
     """The plots of a whole session: memory, processor and disk; none that was not measured."""
     return [
         _plot(quantity, story.zero, _BUCKETS, clock)
-        for quantity in _quantities(story)
+        for quantity in quantities(story.limits, story.samples)
         if len(quantity.curve.at) > 1
     ]
 
@@ -100,16 +112,21 @@ def last_minute_plots(story: Story, end: float, seconds: float) -> list[Plot]:
         quantity._replace(
             key=f"last_{quantity.key}", curve=since(quantity.curve, end - seconds, end)
         )
-        for quantity in _quantities(story)
+        for quantity in quantities(story.limits, story.samples)
         if quantity.key in ("memory", "cpu")
     )
     return [_plot(part, end, _BUCKETS, _before_end) for part in parts if len(part.curve.at) > 1]
 
 
-def _quantities(story: Story) -> Iterator[_Quantity]:
-    limits, samples = story.limits, story.samples
+def quantities(limits: Mapping[str, Any], samples: Samples) -> Iterator[Quantity]:
+    """Memory, processor and disk with their limits.
+
+    Args:
+        limits: the limits of the session's plan.
+        samples: its measurements.
+    """
     memory_limit = _number(limits.get("memory_limit_mb"))
-    yield _Quantity(
+    yield Quantity(
         "memory",
         "Memory of the acquisition",
         "MB",
@@ -119,7 +136,7 @@ def _quantities(story: Story) -> Iterator[_Quantity]:
     )
     system = samples.curve("system_percent")
     ceiling = _ceiling(_number(limits.get("kill_threshold")), system)
-    yield _Quantity(
+    yield Quantity(
         "system",
         "Memory of the whole computer",
         "%",
@@ -127,10 +144,10 @@ def _quantities(story: Story) -> Iterator[_Quantity]:
         ceiling,
         _words("kill_threshold", ceiling, "%"),
     )
-    yield _Quantity("cpu", "Processor", "% of one core", samples.cpu(), None, "")
+    yield Quantity("cpu", "Processor", "% of one core", samples.cpu(), None, "")
     free = samples.curve("disk_free_mb")
     reserve = _number(limits.get("disk_reserve_gb"))
-    yield _Quantity(
+    yield Quantity(
         "disk",
         "Free space on the session's disk",
         "GB",
@@ -156,7 +173,7 @@ def _number(value: Any) -> float | None:
     return float(value) if known and abs(value) < 1e15 else None
 
 
-def _plot(quantity: _Quantity, zero: float, buckets: int, say_time: Callable[[float], str]) -> Plot:
+def _plot(quantity: Quantity, zero: float, buckets: int, say_time: Callable[[float], str]) -> Plot:
     whole = Curve([at - zero for at in quantity.curve.at], quantity.curve.values)
     points = thinned(whole, buckets)
     limit = quantity.limit
@@ -204,7 +221,7 @@ def _drawn(points: Curve, limit: float | None) -> tuple[str, float | None, float
     return " ".join(places), None if limit is None else height(limit), bottom, top
 
 
-def _in_words(quantity: _Quantity, whole: Curve, say_time: Callable[[float], str]) -> str:
+def _in_words(quantity: Quantity, whole: Curve, say_time: Callable[[float], str]) -> str:
     values, unit = whole.values, quantity.unit
     low, high = min(values), max(values)
     parts = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import SessionError
@@ -26,12 +28,16 @@ class Story(NamedTuple):
         samples: the measurements.
         lines_passed_over: lines of the journal that are no events: torn, damaged or foreign.
         zero: the monotonic time at which the acquisition first started, or of the first event.
+        added: files that are sealed together with the report, by their paths.
+        standard: what is told of the standard metadata; empty when nothing is.
     """
 
     past: PastSession
     samples: Samples
     lines_passed_over: int
     zero: float
+    added: Mapping[str, bytes]
+    standard: Mapping[str, Any]
 
     @property
     def folder(self) -> SessionFolder:
@@ -52,13 +58,24 @@ class Story(NamedTuple):
         """The limits that the acquisition had."""
         return as_object(self.past.plan.get("limits"))
 
+    @property
+    def end(self) -> float:
+        """The monotonic time at which it was first closed, or of its last event. What is done to
+        a closed session later, even after another start of the computer, is not of its time."""
+        closed = self.events("session.closed")[:1]
+        return max((event["mono"] for event in closed or self.past.events), default=0.0)
+
     def events(self, *names: str) -> list[dict[str, Any]]:
         """The events of these names, in order."""
         return [event for event in self.past.events if event["name"] in names]
 
 
-def read_story(folder: SessionFolder) -> Story:
+def read_story(folder: SessionFolder, added: Mapping[str, bytes] = MappingProxyType({})) -> Story:
     """Read a session as far as it can be read: running, closed, cut short or damaged.
+
+    Args:
+        folder: the session folder.
+        added: files that are sealed together with the report, by their paths in the folder.
 
     Raises:
         SessionError: there is no journal, or it cannot be read at all.
@@ -96,7 +113,18 @@ def read_story(folder: SessionFolder) -> Story:
         samples,
         lines_passed_over=_lines(data) - usable,
         zero=_zero(events),
+        added=added,
+        standard=_standard(folder, added),
     )
+
+
+def _standard(folder: SessionFolder, added: Mapping[str, bytes]) -> Mapping[str, Any]:
+    file = folder.standard_metadata
+    try:
+        content = added.get(file.relative_to(folder.path).as_posix()) or file.read_bytes()
+        return as_object(json.loads(content))
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
 def _lines(data: bytes) -> int:

@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..display.words import clock, count, event_in_words, size, stage_name
-from ..errors import SessionError
+from ..display.words import clock, count, event_in_words
 from ..masking import mask_values
-from ..session.folder import SessionFolder
-from ..session.manifest import listed_files, read_manifest
 from ..session.output import tail
 from ..session.past import as_object
 from ..session.state import session_lock
-from .incident import parameter_changes
+from .incident import missing_metadata, parameter_changes
 from .output import STREAMS
 from .reading import Story
 from .siblings import BAD, Sibling, subject_of
 from .words import as_text, time_of_day, when
 
-REPORT_NAME = "report.html"
-_EVENTS_SHOWN = 300
-_FILES_SHOWN = 250
 _PARAMETERS_SHOWN = 300
 _STEPS_SHOWN = 100
 _OUTPUT_LINES = 40
 _NOTES = ("experiment_notes.txt",)
 
 Fact = tuple[str, str]
-
-
-class Happening(NamedTuple):
-    """One row of the timeline.
-
-    Attributes:
-        time: time of day.
-        elapsed: since the acquisition began, as text.
-        level: `error`, `warning`, `note`, `milestone` or empty.
-        text: what happened.
-        place: where it is on the bar of the session, 0 to 1000; None outside of it.
-    """
-
-    time: str
-    elapsed: str
-    level: str
-    text: str
-    place: float | None
-
-
-class Stage(NamedTuple):
-    """One stage of the session.
-
-    Attributes:
-        name: in words.
-        took: how long, as text.
-        begin: where it begins on the bar, 0 to 1000.
-        width: on the bar.
-    """
-
-    name: str
-    took: str
-    begin: float
-    width: float
 
 
 class Parameter(NamedTuple):
@@ -81,39 +39,6 @@ class Parameter(NamedTuple):
     value: str
     origin: str
     before: list[tuple[str, str, str]]
-
-
-class File(NamedTuple):
-    """One file of the session.
-
-    Attributes:
-        name: its path in the folder.
-        size: as text.
-        state: `sealed`, `changed`, `missing` or `not listed`.
-        sha256: the beginning of its checksum.
-    """
-
-    name: str
-    size: str
-    state: str
-    sha256: str
-
-
-class Files(NamedTuple):
-    """The files of a session, and what the manifest says of them.
-
-    Attributes:
-        state: of the manifest, in a sentence.
-        well: whether nothing speaks against it.
-        rows: the files.
-        left_out: how many more there are; of many, the largest and those that are not as sealed
-            are shown.
-    """
-
-    state: str
-    well: bool
-    rows: list[File]
-    left_out: int
 
 
 def state_of(story: Story) -> str:
@@ -168,8 +93,18 @@ def _facts(story: Story) -> Iterator[Fact]:
     yield "Again of", str(opened.get("rerun_of") or "")
     yield "Together with", _together(story)
     closed = record.closed or {}
-    yield "Records", f"completed by the {closed['closed_by']}" if closed.get("closed_by") else ""
+    if closed.get("closed_by") == "recovery":
+        yield "Records", "completed by recovery, since the launcher was lost"
+    yield "Standard metadata", _standard(story)
     yield "Left to do", ", ".join(record.pending_steps())
+
+
+def _standard(story: Story) -> str:
+    names = ", ".join(as_object(story.standard.get("files")))
+    missing = missing_metadata(story)
+    if not names:
+        return "; ".join(f"{item['message']} {item['fix']}" for item in missing)
+    return f"{names}; {count(len(missing), 'gap')}, see the checks" if missing else names
 
 
 def _rig(known: Mapping[str, Any], runtime: Mapping[str, Any]) -> str:
@@ -190,10 +125,8 @@ def _acquisition(story: Story) -> str:
 
 def _whole(story: Story) -> str:
     events = story.past.events
-    if len(events) < 2:
-        return ""
-    lasted = events[-1]["mono"] - events[0]["mono"]
-    return clock(lasted) if lasted >= 0 else ""
+    lasted = story.end - events[0]["mono"] if events else 0.0
+    return clock(lasted) if lasted > 0 else ""
 
 
 def _code(story: Story) -> str:
@@ -203,7 +136,7 @@ def _code(story: Story) -> str:
         return "no repository: nothing proves which code ran"
     code = past.repository or story.record.repository or as_object(past.plan.get("repository"))
     named = str(code.get("branch") or code.get("ref") or "")
-    ref = f", {named}" if named and not commit.startswith(named) else ""
+    ref = f", {named}" if named and not commit.startswith(named) else ", named by its hash"
     if code.get("dirty"):
         edits = f"with edits in {count(len(past.edited), 'file')} (saved as repository.patch)"
     else:
@@ -224,86 +157,6 @@ def _what_ran(story: Story) -> str:
 def _together(story: Story) -> str:
     agreed = story.events("session.agreed")
     return event_in_words(agreed[-1]).removeprefix("agreed by ") if agreed else ""
-
-
-# Timeline
-
-
-def happenings(story: Story) -> tuple[list[Happening], int]:
-    """The events worth a line, and how many were left out in the middle."""
-    begin, length = _span(story)
-    rows = [
-        Happening(
-            time_of_day(event["time"]),
-            clock(elapsed) if (elapsed := event["mono"] - story.zero) >= 0 else "",
-            _level(event),
-            words,
-            _place(event["mono"], begin, length),
-        )
-        for event in story.past.events
-        if (words := event_in_words(event).lstrip("!✗ "))
-    ]
-    more = len(rows) - _EVENTS_SHOWN
-    if more > 0:
-        rows[_EVENTS_SHOWN // 2 : -_EVENTS_SHOWN // 2] = []
-    return rows, max(more, 0)
-
-
-def _level(event: Mapping[str, Any]) -> str:
-    name, data = event["name"], event["data"]
-    if name == "finding.reported":
-        return str(data["level"])
-    if name == "step.finished":
-        return {"failed": "error", "pending": "warning"}.get(str(data["outcome"]), "")
-    return _LEVELS.get(str(name), "")
-
-
-_LEVELS: Mapping[str, str] = {
-    "acquisition.warned": "warning",
-    "acquisition.stop_requested": "warning",
-    "acquisition.not_started": "error",
-    "clock.jumped": "warning",
-    "guard.replaced": "warning",
-    "launcher.lost": "error",
-    "note.added": "note",
-    "acquisition.started": "milestone",
-    "acquisition.ended": "milestone",
-    "acquisition.judged": "milestone",
-    "session.closed": "milestone",
-}
-
-
-def stages(story: Story) -> list[Stage]:
-    """The stages with how long each took."""
-    entered = [
-        (stage_name(event["data"].get("stage", "")), event["mono"])
-        for event in story.events("stage.entered", "session.closed")
-    ]
-    if story.record.closed is None and story.past.events:
-        entered.append(("", story.past.events[-1]["mono"]))
-    begin, length = _span(story)
-    return [
-        Stage(
-            name,
-            clock(until - since) if until - since >= 1 else f"{1000 * (until - since):.0f} ms",
-            round(1000 * (since - begin) / length, 1),
-            round(1000 * (until - since) / length, 1),
-        )
-        for (name, since), (_, until) in pairwise(entered)
-        if name and until >= since >= begin
-    ]
-
-
-def _span(story: Story) -> tuple[float, float]:
-    times = [event["mono"] for event in story.past.events]
-    if not times:
-        return 0.0, 1.0
-    return times[0], max(max(times) - times[0], 0.001)
-
-
-def _place(mono: float, begin: float, length: float) -> float | None:
-    place = 1000 * (mono - begin) / length
-    return round(place, 1) if 0 <= place <= 1000 else None
 
 
 # Parameters
@@ -349,72 +202,6 @@ def changed_code(story: Story, last: Sibling | None) -> str:
         return ""
     was, now = (past.commit[:12] or "no repository" for past in (last.past, story.past))
     return f"The code changed since then: {was} → {now}."
-
-
-# Files
-
-
-def files(folder: SessionFolder, story: Story) -> Files:
-    """The files with sizes and what the manifest says; contents are not read again."""
-    there = dict(_sizes(folder))
-    try:
-        listed = as_object(read_manifest(folder)["files"])
-    except SessionError as error:
-        return _unsealed(there, story, error)
-    rows = [
-        _file(name, there.get(name), as_object(listed.get(name)) if name in listed else None)
-        for name in sorted({*there, *listed})
-    ]
-    wrong = [row for row in rows if row.state != "sealed"]
-    total = size(sum(there.values()))
-    words = f"Sealed: {count(len(listed), 'file')}. Here now: {count(len(there), 'file')}, {total}."
-    if wrong:
-        words += f" {count(len(wrong), 'file')} not as sealed."
-    else:
-        words += " All are here in the sizes they were sealed with."
-    words += " Contents were not read again for this report."
-    return Files(words, not wrong, *_largest(rows, there))
-
-
-def _unsealed(there: dict[str, int], story: Story, error: SessionError) -> Files:
-    rows = [_file(name, there[name], None) for name in sorted(there)]
-    sealed = story.record.sealed is not None
-    words = error.message if sealed else "Not sealed: the session has no manifest (yet)."
-    return Files(words, False, *_largest(rows, there))
-
-
-def _file(name: str, found: int | None, entry: Mapping[str, Any] | None) -> File:
-    state = "sealed"
-    if entry is None:
-        state = "not listed"
-    elif found is None:
-        state = "missing"
-    elif entry.get("size") != found:
-        state = "changed"
-    digest = str(entry.get("sha256") or "")[:16] if entry else ""
-    return File(name, size(found) if found is not None else "", state, digest)
-
-
-def _largest(rows: list[File], there: Mapping[str, int]) -> tuple[list[File], int]:
-    if len(rows) <= _FILES_SHOWN:
-        return rows, 0
-
-    def telling(row: File) -> tuple[bool, int]:
-        return row.state == "sealed", -there.get(row.name, 0)
-
-    shown = sorted(rows, key=telling)[:_FILES_SHOWN]
-    return sorted(shown), len(rows) - _FILES_SHOWN
-
-
-def _sizes(folder: SessionFolder) -> Iterator[tuple[str, int]]:
-    """Every file but the report itself, which is sealed after it is made."""
-    for path in listed_files(folder):
-        name = path.relative_to(folder.path).as_posix()
-        if name != REPORT_NAME:
-            try:
-                yield name, os.stat(path).st_size  # noqa: PTH116 - there may be very many
-            except OSError:  # it vanished between
-                continue
 
 
 # Steps, checks, notes

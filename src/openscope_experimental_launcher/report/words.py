@@ -14,6 +14,8 @@ LONGEST, LONG_TEXT = 1500, 8000
 """Characters of one text on the page, and of what is a text of many lines; the files have the
 rest."""
 
+_ONE_LINE = 60
+
 # Signs that turn the direction of a text around or take no room could make it look like another.
 _INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _CHANGING = re.compile(r"0x[0-9a-fA-F]+|\d+(?:[.,:]\d+)*|[0-9a-fA-F]{8,}")
@@ -27,8 +29,11 @@ def shown(value: Any, longest: int = LONGEST) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value of a JSON file as a person would write it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A value of a JSON file as a person would write it, long ones in lines."""
+    if isinstance(value, str):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _ONE_LINE else json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def form_of(line: str) -> str:

@@ -16,7 +16,7 @@ from .checkout import Checkout, current_patch, prepare, save_state
 from .git import Git, Limits
 from .resolve import Resolved, resolve
 from .source import GitSource
-from .working import WorkingTree, repository_path
+from .working import WorkingTree, find_place, repository_path
 
 if sys.platform == "win32":
     DEFAULT_REPO_PATH = "C:/BonsaiTemp"
@@ -40,6 +40,7 @@ __all__ = [
     "WorkingTree",
     "current_patch",
     "default_cache_root",
+    "find_place",
     "prepare",
     "repository_path",
     "resolve",

@@ -14,19 +14,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RepositoryError
 from ..locks import ProcessLock
+from ..structs import msgspec
 from .addresses import RepositoryUrl
 from .git import Git, Limits, Progress, require_supported_git, ssh_environment
 
 _POLL_S = 0.2
 _RENAME_TRIES = 40
-_BROKEN = {"git-failed", "repository-not-found"}
+_BROKEN = {"git-failed", "repository-not-found", "repository-transfer-damaged"}
 
 
 class RemoteRefs(NamedTuple):
@@ -45,8 +45,7 @@ class RemoteRefs(NamedTuple):
     head_branch: str = ""
 
 
-@dataclass(repr=False, eq=False)
-class Cache:
+class Cache(msgspec.Struct, eq=False, dict=True):
     """A bare repository of the launcher's, one for each address.
 
     Args:
@@ -54,12 +53,14 @@ class Cache:
         root: folder of all caches; made when it is needed.
         limits: how long git may take.
         on_progress: told what is being done.
+        git_is_new_enough: whether that is known already.
     """
 
     url: RepositoryUrl
     root: Path
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     on_progress: Progress | None = None
+    git_is_new_enough: bool = False
 
     @property
     def folder(self) -> Path:
@@ -88,7 +89,8 @@ class Cache:
         Raises:
             RepositoryError: it cannot be asked, in plain words.
         """
-        require_supported_git()
+        if not self.git_is_new_enough:
+            require_supported_git()
         self.root.mkdir(parents=True, exist_ok=True)
         self._say(f"Asking {self.url.public}")
         answer = self._networking(self.root).run(
@@ -96,7 +98,16 @@ class Cache:
             "HEAD", "refs/heads/*", "refs/tags/*",
             timeout_s=self.limits.answer_s, where=self.url.public,
         )  # fmt: skip
-        return _parse_refs(os.fsdecode(answer.stdout))
+        refs = _parse_refs(os.fsdecode(answer.stdout))
+        if refs.head or refs.branches or refs.tags:
+            return refs
+        raise RepositoryError(
+            "The server lists no branch and no tag: the repository is empty, or something else "
+            "answers in its place, such as the login page of a network.",
+            code="repository-empty",
+            where=self.url.public,
+            fix="Open the address in a browser. Log in to the network, or push the experiment.",
+        )
 
     def fetch(self, commit: str = "") -> None:
         """Get everything the server has; safe to interrupt at any moment.
@@ -125,7 +136,6 @@ class Cache:
             if error.code not in _BROKEN:
                 raise
             # A power cut can leave git's lock files behind or spoil objects. It is only a copy.
-            remove_tree(self.folder)
             return False
         return True
 
@@ -140,6 +150,8 @@ class Cache:
             if refs.head_branch:
                 Git(new, bare=True).run("symbolic-ref", "HEAD", f"refs/heads/{refs.head_branch}")
             self._fetch_into(new, commit)
+            if self.exists:
+                remove_tree(self.folder)
             publish(new, self.folder)
 
     def _fetch_into(self, folder: Path, commit: str) -> None:

@@ -11,16 +11,16 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Finding, RepositoryError
 from ..files import write_atomic, write_json
+from ..structs import msgspec
 from .addresses import RepositoryUrl
 from .cache import locked, plain_os_errors, publish, removed_on_error, sweep
 from .git import Git, Progress, ssh_environment
-from .objects import find_lfs_pointers, lfs_missing
+from .objects import find_lfs_pointers, lfs_missing, may_hold_lfs
 from .resolve import Resolved
 from .working import WorkingTree, open_working_tree, shown_name
 
@@ -31,7 +31,6 @@ KEPT_TOTAL_BYTES = 100_000_000
 
 _WORKSHOP = ".openscope"
 _NOW_AT = re.compile(r"HEAD is now at ([0-9a-f]+)")
-_IN_THE_WAY = re.compile(r"would be overwritten by checkout|following untracked working tree")
 
 
 class Checkout(NamedTuple):
@@ -88,8 +87,7 @@ def prepare(
         return _Preparation(resolved, allow_dirty, on_progress).done()
 
 
-@dataclass(repr=False, eq=False)
-class _Preparation:
+class _Preparation(msgspec.Struct, eq=False):
     resolved: Resolved
     allow_dirty: bool
     on_progress: Progress | None
@@ -147,7 +145,7 @@ class _Preparation:
         else:
             self._remember_branch(working)
         carried = working.head != self.resolved.commit and self._switch(working)
-        if self._update_submodules(working.git) or carried or working.edited:
+        if self._submodules_followed(working) or carried or working.edited:
             working = working.refreshed()
             self._refuse_edits(working)
         self._refuse_lfs_pointers(working.git)
@@ -155,15 +153,14 @@ class _Preparation:
 
     def _switch(self, working: WorkingTree) -> bool:
         """Check the commit out; True when git carried changes along."""
+        if problems := working.check_move():
+            raise RepositoryError.from_findings("The checkout cannot be moved.", problems)
         self._say(f"Checking out {self.resolved.commit[:12]}")
         done = working.git.run(
             "checkout", "--detach", "--no-overwrite-ignore", "--progress",
             self.resolved.commit, "--",
-            timeout_s=self.resolved.limits.transfer_s,
-            on_progress=self.on_progress, expected=(0, 1, 128),
+            timeout_s=self.resolved.limits.transfer_s, on_progress=self.on_progress,
         )  # fmt: skip
-        if done.code:
-            raise self._not_switched(done.error_text)
         if now_at := _NOW_AT.search(done.error_text):
             self._verify_head(now_at[1])
         if working.branch is None and "you are leaving" in done.error_text:
@@ -179,30 +176,6 @@ class _Preparation:
             code="repository-not-a-commit",
             where=f"repository_commit_hash: {self.resolved.ref!r}",
             fix=f"Give the tag's name, or the commit it stands for: {head}.",
-        )
-
-    def _not_switched(self, said: str) -> RepositoryError:
-        if _IN_THE_WAY.search(said):
-            names = [line.strip() for line in said.splitlines() if line.startswith("\t")]
-            return RepositoryError(
-                f"Files in the checkout would be overwritten: {', '.join(names[:8])}.",
-                code="repository-files-in-the-way",
-                where=str(self.resolved.path),
-                fix="Commit them or move them away. Nothing was changed.",
-            )
-        if "index.lock" in said:
-            return RepositoryError(
-                "Another git works in the checkout, or was interrupted in it.",
-                code="repository-locked",
-                where=str(self.resolved.path),
-                fix="Close other programs that use the checkout; if there are none, "
-                "delete the file .git/index.lock in it.",
-            )
-        return RepositoryError(
-            f"The commit cannot be checked out: {said[-500:]}",
-            code="repository-checkout-failed",
-            where=str(self.resolved.path),
-            fix="Run `git checkout --detach` by hand to see more.",
         )
 
     def _keep_commits(self, working: WorkingTree) -> None:
@@ -247,6 +220,17 @@ class _Preparation:
         status = working.git.run("submodule", "status", "--recursive").stdout
         return any(line.startswith(b"-") for line in status.splitlines())
 
+    def _submodules_followed(self, working: WorkingTree) -> bool:
+        """As `_update_submodules`; when that fails the checkout goes back to where it was."""
+        try:
+            return self._update_submodules(working.git)
+        except RepositoryError:
+            git, before = working.git, working.branch or working.head
+            if working.head and working.head != self.resolved.commit:
+                git.run("checkout", "--no-overwrite-ignore", before, "--", expected=(0, 1, 128))
+                git.run("submodule", "update", "--recursive", "--no-fetch", expected=(0, 1, 128))
+            raise
+
     def _update_submodules(self, git: Git) -> bool:
         """Bring submodules to their recorded commits; False when there are none."""
         if not (git.folder / ".gitmodules").is_file():
@@ -257,17 +241,18 @@ class _Preparation:
         local = RepositoryUrl.parse(self.resolved.url).is_local
         allowed = () if self.resolved.offline else (*network, "file") if local else network
         environment = ssh_environment(git.folder.parent)
-        self._run(
-            git._replace(transports=allowed, environment=environment),
-            "submodule", "update", "--init", "--recursive", "--checkout", "--progress",
-        )  # fmt: skip
+        try:
+            self._run(
+                git._replace(transports=allowed, environment=environment),
+                "submodule", "update", "--init", "--recursive", "--checkout", "--progress",
+            )  # fmt: skip
+        except RepositoryError as error:
+            raise _about_submodules(error) from error
         return True
 
     def _refuse_lfs_pointers(self, git: Git) -> None:
-        attributes = git.folder / ".gitattributes"
-        if not attributes.is_file() or b"filter=lfs" not in attributes.read_bytes():
-            return
-        if pointers := find_lfs_pointers(git, git.folder):
+        may_hold = may_hold_lfs(git.folder, self.resolved.commit)
+        if may_hold and (pointers := find_lfs_pointers(git, git.folder)):
             raise lfs_missing(pointers)
 
     def _refuse_edits(self, working: WorkingTree) -> None:
@@ -302,6 +287,15 @@ class _Preparation:
     def _say(self, what: str) -> None:
         if self.on_progress is not None:
             self.on_progress(what)
+
+
+def _about_submodules(error: RepositoryError) -> RepositoryError:
+    return RepositoryError(
+        f"The submodules cannot be brought to their commits. {error.message}",
+        code=error.code,
+        where=error.where,
+        fix=f"{error.fix} The addresses of submodules are in .gitmodules.",
+    )
 
 
 def save_state(checkout: Checkout, folder: Path) -> None:

@@ -256,10 +256,23 @@ _EXPLANATIONS = (
         "Run as that user, or once: git config --global --add safe.directory '{folder}'",
     ),
     _explain(
+        r"would be overwritten by checkout|following untracked working tree",
+        "repository-files-in-the-way",
+        "Files in the checkout would be overwritten: {files}.",
+        "Commit them or move them away. Nothing was changed.",
+    ),
+    _explain(
         r"no space left|disk quota|not enough space",
         "disk-full",
         "The disk is full.",
         "Free some space, then try again.",
+    ),
+    _explain(
+        r"index\.lock",
+        "repository-locked",
+        "Another git works in the checkout, or was interrupted in it.",
+        "Close other programs that use the checkout; if there are none, "
+        "delete the file .git/index.lock in it.",
     ),
     _explain(
         r"filename too long|file name too long",
@@ -268,7 +281,8 @@ _EXPLANATIONS = (
         "Give a shorter local_repository_path.",
     ),
     _explain(
-        r"transport '.*' not allowed|protocol '.*' is not supported|remote helper",
+        r"transport '.*' not allowed|protocol .* not supported|unsupported url scheme"
+        r"|remote helper",
         "repository-transport-refused",
         "git was asked to use a transport that is not allowed here.",
         "Check repository_url, .gitmodules and the url.*.insteadOf settings of git.",
@@ -295,11 +309,17 @@ _EXPLANATIONS = (
         r"could not resolve|name resolution|failed to connect|couldn't connect|connection (refused"
         r"|timed out|reset)|operation timed out|unable to connect|network is unreachable"
         r"|no route to host|too slow|timed out|early EOF|unexpected disconnect|empty reply"
-        r"|returned error: 5\d\d|connection closed",
+        r"|returned error: (429|5\d\d)|redirects followed|connection closed",
         "repository-unreachable",
         "The repository's server cannot be reached.",
         "Check the network and the address, then try again; "
         "a pinned commit that was fetched before needs no network.",
+    ),
+    _explain(
+        r"inflate|index-pack|unpack-objects",
+        "repository-transfer-damaged",
+        "What the server sent arrived damaged, and was thrown away.",
+        "Try again. If it happens again, check the network and the repository on its server.",
     ),
     _explain(
         r"authentication failed|could not read (username|password)|terminal prompts disabled"
@@ -314,7 +334,7 @@ _EXPLANATIONS = (
         r"|not a git repository|returned error: 404|not valid: is this a git repository",
         "repository-not-found",
         "There is no git repository at this address.",
-        "Check repository_url for typing errors.",
+        "Check the address for typing errors.",
     ),
 )
 
@@ -325,7 +345,7 @@ def _explained(result: CommandResult, command: str, where: str) -> RepositoryErr
         if re.search(known.pattern, said, re.IGNORECASE):
             last = _last_words(said)
             return RepositoryError(
-                known.message,
+                known.message.format(files=_files_in(said)),
                 code=known.code,
                 where=f"{where} ({last})" if last else where,
                 fix=known.fix.format(folder=where),
@@ -336,6 +356,11 @@ def _explained(result: CommandResult, command: str, where: str) -> RepositoryErr
         where=where,
         fix="Run the same git command by hand to see more.",
     )
+
+
+def _files_in(said: str) -> str:
+    """The first of the files that git lists, each on a line of its own behind a tab."""
+    return ", ".join([line.strip() for line in said.splitlines() if line.startswith("\t")][:8])
 
 
 def _last_words(said: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..errors import RepositoryError
 from .git import Git
+from .index import read_index
 
 SYMLINK, SUBMODULE = "120000", "160000"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
@@ -151,9 +152,23 @@ def lfs_missing(paths: list[str]) -> RepositoryError:
     )
 
 
+def may_hold_lfs(checkout: Path, head: str) -> bool:
+    """Whether a checkout may have files of git-lfs. False is certain, and costs no process."""
+    if (checkout / ".gitmodules").is_file():
+        return True
+    index = read_index(checkout, head)
+    if index is None:
+        return True
+    return any(_names_lfs(checkout / name) for name in index.attributes)
+
+
+def _names_lfs(attributes: Path) -> bool:
+    return attributes.is_file() and b"filter=lfs" in attributes.read_bytes()
+
+
 def find_lfs_pointers(git: Git, folder: Path) -> list[str]:
-    """The files in a checkout that are still pointers of git-lfs."""
-    listed = git.run("ls-files", "-z", "--", ":(attr:filter=lfs)")
+    """The files in a checkout, its submodules included, that are still pointers of git-lfs."""
+    listed = git.run("ls-files", "-z", "--recurse-submodules", "--", ":(attr:filter=lfs)")
     names = [name for name in os.fsdecode(listed.stdout).split("\0") if name]
     return [name for name in names if _is_pointer_file(folder / name)]
 

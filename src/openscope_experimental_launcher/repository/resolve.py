@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..errors import Finding, RepositoryError
+from ..structs import msgspec
 from .addresses import RepositoryUrl, is_full_hash, may_be_hash, validate_ref
 from .cache import Cache, plain_os_errors
 from .git import Git, Limits, Progress
 from .objects import Named, Tree, commits_beginning, list_tree, look_up
-from .working import WorkingTree, open_working_tree
+from .working import Settings, WorkingTree, open_working_tree
 
 _NEAR = 5
+_NEAR_HASH = 0.8  # two hashes that have nothing to do with one another are at about 0.3
 _ABBREVIATION = 7  # digits to which git itself shortens hashes
 _UNREACHED = {
     "repository-unreachable",
@@ -23,6 +23,7 @@ _UNREACHED = {
     "repository-tls",
     "repository-no-access",
     "repository-not-found",  # a share or a disk that is not there
+    "repository-empty",
 }
 
 
@@ -80,8 +81,10 @@ class Resolved(NamedTuple):
         Args:
             allow_dirty: edits of tracked files are to run, and be saved with the session.
         """
-        local = self.working.check(allow_dirty=allow_dirty) if self.working else []
-        return [*self.notes, *local]
+        if self.working is None:
+            return [*self.notes]
+        move = [] if self.at_commit else self.working.check_move()
+        return [*self.notes, *move, *self.working.check(allow_dirty=allow_dirty)]
 
 
 def resolve(
@@ -90,6 +93,7 @@ def resolve(
     path: Path,
     *,
     cache_root: Path,
+    settings: Settings | None = None,
     offline: bool = False,
     on_progress: Progress | None = None,
     limits: Limits | None = None,
@@ -104,8 +108,9 @@ def resolve(
         url: the repository's address.
         ref: a full or short hash, a tag, a branch or `HEAD`; `refs/heads/x` and `refs/tags/x` say
             which is meant when there are both.
-        path: folder of the checkout (see `repository_path`).
+        path: folder of the checkout (see `find_place`).
         cache_root: folder for the launcher's own copies of repositories.
+        settings: what git said of the checkout when it was looked for.
         offline: ask nobody; a branch is where it was last fetched.
         on_progress: told what is being done, from any thread.
         limits: how long git may take.
@@ -116,14 +121,13 @@ def resolve(
     address = RepositoryUrl.parse(url)
     validate_ref(ref)
     with plain_os_errors(path):
-        working = open_working_tree(path, address)
+        working = open_working_tree(path, address, settings)
         limits = limits or Limits()
-        cache = Cache(address, cache_root, limits, on_progress)
+        cache = Cache(address, cache_root, limits, on_progress, git_is_new_enough=bool(working))
         return _Resolution(address, ref, path, offline, cache, working, limits).resolved()
 
 
-@dataclass(repr=False, eq=False)
-class _Resolution:
+class _Resolution(msgspec.Struct, eq=False, dict=True):
     """One question, and the places where it can be answered."""
 
     url: RepositoryUrl
@@ -291,7 +295,18 @@ class _Resolution:
                 where=self.url.public,
                 fix="Run once without --offline, with a network.",
             )
-        self.cache.fetch(commit)
+        try:
+            self.cache.fetch(commit)
+        except RepositoryError as error:
+            near = self._near_commits() if error.code == "repository-commit-missing" else []
+            if not near:
+                raise
+            raise RepositoryError(
+                f"{error.message} Near: {', '.join(near)}.",
+                code=error.code,
+                where=error.where,
+                fix=error.fix,
+            ) from error
         tree = list_tree(self.cache.git, commit)
         if tree is None:
             raise self._unknown([])
@@ -310,8 +325,12 @@ class _Resolution:
         return f"{what} {place}{asked}."
 
     def _unknown(self, names: list[str]) -> RepositoryError:
-        near = difflib.get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
-        known = near or sorted(names)[:_NEAR]
+        from difflib import get_close_matches
+
+        names = sorted(set(names))
+        near = self._near_commits()
+        near += get_close_matches(self._name, names, n=_NEAR, cutoff=0.5)
+        known = near or names[:_NEAR]
         hint = f" It has: {', '.join(known)}." if known else ""
         if near:
             hint = f" Near: {', '.join(near)}."
@@ -321,6 +340,17 @@ class _Resolution:
             where=self.url.public,
             fix="Check repository_commit_hash, and that it was pushed.",
         )
+
+    def _near_commits(self) -> list[str]:
+        """Commits that a mistyped hash may have meant."""
+        if not may_be_hash(self.ref) or not self.cache.exists:
+            return []
+        commits = self.cache.git.run("rev-list", "--all").text.splitlines()
+        whole = {commit[: len(self.ref)]: commit for commit in commits}
+        from difflib import get_close_matches
+
+        near = get_close_matches(self.ref.lower(), whole, n=_NEAR, cutoff=_NEAR_HASH)
+        return [whole[beginning] for beginning in near]
 
     def _ambiguous(self, meanings: dict[str, str]) -> RepositoryError:
         said = ", ".join(f"{meaning} ({commit[:12]})" for meaning, commit in meanings.items())

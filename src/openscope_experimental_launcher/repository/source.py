@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path, PurePosixPath
 
@@ -76,7 +75,9 @@ class GitSource:
         if inside is None:
             return []
         same_kind = [name for name in self._listed if name.endswith(path.suffix)]
-        near = difflib.get_close_matches(str(inside), same_kind, n=5, cutoff=0.6)
+        from difflib import get_close_matches
+
+        near = get_close_matches(str(inside), same_kind, n=5, cutoff=0.6)
         same_name = [name for name in same_kind if PurePosixPath(name).name == inside.name]
         return list(dict.fromkeys([*same_name, *near]))[:5]
 

@@ -11,12 +11,17 @@ from typing import NamedTuple
 from ..errors import Finding, RepositoryError
 from .addresses import RepositoryUrl, same_repository
 from .git import Git, options_were_obeyed, require_supported_git
+from .overlooked import Overlooked, overlooked_files, unfinished_work
 
 _LISTED = 8
 _OWN = ("local", "worktree")  # scopes of a checkout's own settings, against the machine's
 _READ_SETTINGS = r"^(remote\..*\.url|core\.hookspath|filter\..*\.(clean|smudge|process))$"
 # What `git lfs install --local` writes; any other filter that a checkout brings is not run.
 _LFS_FILTER = re.compile(r"git-lfs (clean|smudge|filter-process)( --skip)?( -- %f)?")
+
+
+Settings = list[tuple[str, str, str]]
+"""Scope, name and value of settings, as git lists them."""
 
 
 class WorkingTree(NamedTuple):
@@ -32,6 +37,7 @@ class WorkingTree(NamedTuple):
         submodules: submodules that hold edits or are at another commit than the recorded one.
         untracked: files and folders (ending in `/`) that git does not know.
         ignored: files and folders that `.gitignore` names.
+        overlooked: what git was told to look away from.
     """
 
     path: Path
@@ -43,6 +49,7 @@ class WorkingTree(NamedTuple):
     submodules: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    overlooked: Overlooked = Overlooked()
 
     def refreshed(self) -> WorkingTree:
         """The same checkout as it is now."""
@@ -84,7 +91,27 @@ class WorkingTree(NamedTuple):
         Args:
             allow_dirty: edits of tracked files are to run, and be saved with the session.
         """
-        return [*self._check_edits(allow_dirty), *self._check_untracked()]
+        return [
+            *self._check_edits(allow_dirty),
+            *self._check_overlooked(),
+            *self._check_untracked(),
+        ]
+
+    def check_move(self) -> list[Finding]:
+        """Why the checkout must not be brought to another commit; looks again."""
+        what = unfinished_work(self.path)
+        if not what:
+            return []
+        return [
+            Finding(
+                "error",
+                "repository-work-unfinished",
+                f"A {what} was begun in the checkout and is not finished; going to another commit "
+                "would spoil it.",
+                where=str(self.path),
+                fix=f"Finish it there, or give it up with: git {what} --abort",
+            )
+        ]
 
     def _check_edits(self, allow_dirty: bool) -> Iterator[Finding]:
         if self.submodules:
@@ -114,6 +141,26 @@ class WorkingTree(NamedTuple):
                 "or run them as they are with --allow-dirty, which saves them with the session.",
             )
 
+    def _check_overlooked(self) -> Iterator[Finding]:
+        if edited := self.overlooked.edited:
+            yield Finding(
+                "error",
+                "repository-edits-hidden",
+                f"The checkout has edits that git was told not to see: {_some(edited)}.",
+                where=str(self.path),
+                fix="Have git see them: git update-index --no-assume-unchanged "
+                f"--no-skip-worktree '{shown_name(edited[0])}'; then commit them, or run them "
+                "with --allow-dirty.",
+            )
+        if left_out := self.overlooked.left_out:
+            yield Finding(
+                "warning",
+                "repository-sparse",
+                f"The checkout is sparse; files of the commit are not in it: {_some(left_out)}.",
+                where=str(self.path),
+                fix="Have all of them with: git sparse-checkout disable",
+            )
+
     def _check_untracked(self) -> Iterator[Finding]:
         if self.untracked:
             yield Finding(
@@ -125,12 +172,15 @@ class WorkingTree(NamedTuple):
             )
 
 
-def open_working_tree(path: Path, url: RepositoryUrl) -> WorkingTree | None:
+def open_working_tree(
+    path: Path, url: RepositoryUrl, settings: Settings | None = None
+) -> WorkingTree | None:
     """Look at the checkout of `url` in `path`.
 
     Args:
         path: absolute folder.
         url: the repository that it must be a checkout of.
+        settings: what git said of it already (see `find_place`).
 
     Returns:
         What is there; None when there is nothing yet (no folder, or an empty one).
@@ -141,26 +191,45 @@ def open_working_tree(path: Path, url: RepositoryUrl) -> WorkingTree | None:
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return None
     if not os.path.lexists(path / ".git"):
-        raise RepositoryError(
-            "The folder for the repository holds something that is not a git checkout.",
-            code="repository-folder-taken",
-            where=str(path),
-            fix="Move it away, or give another local_repository_path. Nothing was changed.",
-        )
-    settings = _settings(path)
+        raise _folder_taken(path)
+    try:
+        settings = settings or _settings(path)
+    except RepositoryError as error:
+        if error.code == "repository-not-found":  # there is a .git, but nothing in it
+            raise _folder_taken(path) from error
+        raise
     remote = _remote_of(settings, url)
     if remote is None:
         raise _other_repository(path, url, settings)
     git = Git(path, options=_without_own_filters(settings))
-    return WorkingTree(path, git, remote).refreshed()
+    working = WorkingTree(path, git, remote).refreshed()
+    if not working.head:
+        return working
+    return working._replace(overlooked=overlooked_files(git, working.head))
 
 
-def is_checkout_of(path: Path, url: RepositoryUrl) -> bool:
-    """Whether the folder `path` is itself a checkout of `url`."""
-    return os.path.lexists(path / ".git") and _remote_of(_settings(path), url) is not None
+def _folder_taken(path: Path) -> RepositoryError:
+    return RepositoryError(
+        "The folder for the repository holds something that is not a git checkout.",
+        code="repository-folder-taken",
+        where=str(path),
+        fix="Move it away, or give another local_repository_path. Nothing was changed.",
+    )
 
 
-def repository_path(url: str, local_root: Path | str) -> Path:
+class Place(NamedTuple):
+    """Where a checkout is, or will be.
+
+    Attributes:
+        path: its folder, absolute.
+        settings: what git said of it while it was looked for; None when it was not asked.
+    """
+
+    path: Path
+    settings: Settings | None = None
+
+
+def find_place(url: str, local_root: Path | str) -> Place:
     """The folder of the checkout of `url`.
 
     Args:
@@ -168,22 +237,28 @@ def repository_path(url: str, local_root: Path | str) -> Path:
         local_root: the parameter `local_repository_path`.
 
     Returns:
-        An absolute path: `local_root` when that is a checkout of `url` already, else the folder
-        directly below it that is named after the repository.
+        `local_root` when that is a checkout of `url` already, else the folder directly below it
+        that is named after the repository.
 
     Raises:
         RepositoryError: the address cannot be used.
     """
     address = RepositoryUrl.parse(url)
     root = Path(local_root).expanduser().absolute()
-    return root if is_checkout_of(root, address) else root / address.name
+    if os.path.lexists(root / ".git"):
+        settings = _settings(root)
+        if _remote_of(settings, address) is not None:
+            return Place(root, settings)
+    return Place(root / address.name)
 
 
-_Setting = tuple[str, str, str]
+def repository_path(url: str, local_root: Path | str) -> Path:
+    """The folder of the checkout of `url`; see `find_place`."""
+    return find_place(url, local_root).path
 
 
-def _settings(path: Path) -> list[_Setting]:
-    """Scope, name and value of the settings that matter here."""
+def _settings(path: Path) -> Settings:
+    """The settings that matter here."""
     listed = Git(path).run(
         "config", "-z", "--show-scope", "--get-regexp", _READ_SETTINGS, expected=(0, 1)
     )
@@ -200,7 +275,7 @@ def _settings(path: Path) -> list[_Setting]:
     return settings
 
 
-def _remote_of(settings: list[_Setting], url: RepositoryUrl) -> str | None:
+def _remote_of(settings: Settings, url: RepositoryUrl) -> str | None:
     addresses = [(name, value) for scope, name, value in settings if _is_remote(scope, name)]
     matching = [
         name.removeprefix("remote.").removesuffix(".url")
@@ -214,7 +289,7 @@ def _is_remote(scope: str, name: str) -> bool:
     return scope in _OWN and name.startswith("remote.")
 
 
-def _without_own_filters(settings: list[_Setting]) -> dict[str, str]:
+def _without_own_filters(settings: Settings) -> dict[str, str]:
     options = {}
     for scope, name, value in settings:
         own = scope in _OWN and name.startswith("filter.")
@@ -224,7 +299,7 @@ def _without_own_filters(settings: list[_Setting]) -> dict[str, str]:
     return options
 
 
-def _other_repository(path: Path, url: RepositoryUrl, settings: list[_Setting]) -> RepositoryError:
+def _other_repository(path: Path, url: RepositoryUrl, settings: Settings) -> RepositoryError:
     found = [value for scope, name, value in settings if _is_remote(scope, name)]
     try:
         said = f"is a checkout of {RepositoryUrl.parse(found[0]).public}" if found else ""

@@ -294,11 +294,12 @@ def _written(past: PastSession) -> str:
 
 def _stages(past: PastSession) -> dict[str, str]:
     """How long each stage took, in order."""
-    entered: list[tuple[str, Any]] = [
-        (str(event["data"].get("stage")), event.get("mono"))
-        for event in past.events
-        if event["name"] in ("stage.entered", "session.closed")
-    ]
+    entered: list[tuple[str, Any]] = []
+    for event in past.events:
+        if event["name"] in ("stage.entered", "session.closed"):
+            entered.append((str(event["data"].get("stage")), event.get("mono")))
+        if event["name"] == "session.closed":
+            break  # what is added to a closed session, such as its report, is no stage
     return {stage: _seconds(_elapsed(begin, end)) for (stage, begin), (_, end) in pairwise(entered)}
 
 

@@ -20,14 +20,19 @@ def changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple
     {'a.c': ('2', '3'), 'a.d': ('nothing', '[]')}
     """
     before, after = dict(flattened(one)), dict(flattened(other))
+    for values, others in ((before, after), (after, before)):
+        # An object with nothing in it says nothing beside what the other has in its place.
+        for path in [path for path, value in values.items() if value == {}]:
+            if any(longer.startswith(f"{path}.") for longer in others):
+                del values[path]
     return {
         path: (_text(before, path), _text(after, path))
         for path in dict.fromkeys((*before, *after))
-        if path not in before or path not in after or not _same(before[path], after[path])
+        if path not in before or path not in after or not same(before[path], after[path])
     }
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Whether two values are one; true is not 1, and 1 not 1.0, since programs tell them apart."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
@@ -42,9 +47,11 @@ def flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _text(values: Mapping[str, Any], path: str) -> str:
-    if path not in values:
-        return ABSENT
-    value = values[path]
+    return value_text(values[path]) if path in values else ABSENT
+
+
+def value_text(value: Any) -> str:
+    """A value of a JSON file in few characters; of a long one the beginning."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 

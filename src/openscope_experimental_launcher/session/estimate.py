@@ -1,4 +1,5 @@
-"""How much room a session will need, as far as that can be known: from sessions like it.
+"""How much room a session will need, and how long, as far as that can be known: from sessions
+like it.
 
 It is an estimate, not a limit: what an acquisition may write is watched while it runs.
 """
@@ -62,10 +63,24 @@ def estimate_room(
     return None
 
 
+def estimate_duration(root: Path, parameters: Mapping[str, Any]) -> float | None:
+    """Seconds that the acquisition may take: the middle one of the last completed sessions of the
+    same experiment in this folder; None when there is none.
+
+    Args:
+        root: folder of all sessions.
+        parameters: this session's, as JSON.
+    """
+    earlier = _sessions_like(root, parameters)
+    took = sorted(session.duration_s for session in earlier if session.completed)
+    return took[len(took) // 2] if took else None
+
+
 class _Earlier(NamedTuple):
     name: str
     size: int
     duration_s: float
+    completed: bool
 
 
 def _taken_by(earlier: _Earlier, limit_s: float | None) -> Estimate:
@@ -85,7 +100,8 @@ def _sessions_like(root: Path, parameters: Mapping[str, Any]) -> Iterator[_Earli
         runtime = _json_object(folder.metadata / "runtime_information.json")
         size, duration_s = _sealed_size(folder.journal), runtime.get("duration_s")
         if isinstance(size, int) and isinstance(duration_s, (int, float)):
-            yield _Earlier(folder.name, size, float(duration_s))
+            completed = runtime.get("outcome") == "completed"
+            yield _Earlier(folder.name, size, float(duration_s), completed)
             taken += 1
             if taken == _TAKEN:
                 return

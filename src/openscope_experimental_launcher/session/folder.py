@@ -56,6 +56,16 @@ class SessionFolder(NamedTuple):
         """What says of a copy when, from where and by whom it was made."""
         return self.path / "transfer_receipt.json"
 
+    @property
+    def weights(self) -> Path:
+        """Weights of the subject, when a step asked for them."""
+        return self.path / "mouse_weight.csv"
+
+    @property
+    def standard_metadata(self) -> Path:
+        """What is told of the standard metadata: which were made, and what they lack."""
+        return self.metadata / "standard_metadata.json"
+
     def output(self, stream: str, attempt: int = 1) -> Path:
         """File of the acquisition's `stdout` or `stderr`; later attempts have a number."""
         return self.logs / (f"{stream}.log" if attempt == 1 else f"{stream}_{attempt}.log")

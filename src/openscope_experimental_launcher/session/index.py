@@ -33,7 +33,7 @@ from .state import (
 )
 from .summary import OPEN, Described, Summary, describe
 
-VERSION = 1
+VERSION = 2
 """Number of the index's layout; an index of another one is made again."""
 
 Progress = Callable[[int, int], object]

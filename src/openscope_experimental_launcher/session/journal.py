@@ -7,7 +7,6 @@ milestones are on the disk by then.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,10 +16,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar
 
-import msgspec
-
 from ..errors import Finding
 from ..jsonl import LineLog, read_lines
+from ..structs import msgspec
 
 JOURNAL_VERSION = 1
 
@@ -203,7 +201,7 @@ class Journal:
 
     Until `open` is called, events are kept in memory; they are then written with the times at
     which they happened. When the session's disk fails, events go on in a second file in the state
-    folder, so that nothing acknowledged is lost.
+    folder, so that nothing acknowledged is lost; whoever opens the journal next brings them back.
 
     Args:
         fallback: the second file; made only when it is needed.
@@ -215,21 +213,39 @@ class Journal:
         self._log: LineLog | None = None
         self._sequence = 0
         self._imported: dict[str, int] = {}
+        self._notes: set[str] = set()
         self._waiting: list[tuple[dict[str, Any], bool]] = []
         self._writing = threading.Lock()
 
     def open(self, path: Path) -> None:
-        """Write to `path` from now on, continuing what is in it."""
+        """Write to `path` from now on, continuing what is in it, and what its last writer had to
+        write to the second file."""
         for record in read_journal(path):
-            self._sequence = max(self._sequence, record["seq"])
-            run, number = record.get("guard_run"), record.get("guard_seq")
-            if isinstance(run, str) and isinstance(number, int):
-                self._imported[run] = number
+            self._count(record)
         with self._writing:
             self._log = LineLog(path)
+            if path != self.fallback:
+                self._bring_back(self._log)
             waiting, self._waiting = self._waiting, []
             for record, sync in waiting:
                 self._write(record, sync=sync)
+
+    def _bring_back(self, log: LineLog) -> None:
+        """Move what is in the second file to where it belongs; safe to be cut off and repeated."""
+        for record in read_journal(self.fallback):
+            if record["seq"] > self._sequence:
+                log.append(record, sync=True)
+                self._count(record)
+        self.fallback.unlink(missing_ok=True)
+
+    def _count(self, record: Mapping[str, Any]) -> None:
+        """Take note of an event that is in the journal."""
+        self._sequence = max(self._sequence, record["seq"])
+        run, number = record.get("guard_run"), record.get("guard_seq")
+        if isinstance(run, str) and isinstance(number, int):
+            self._imported[run] = number
+        if isinstance(record.get("note"), str):
+            self._notes.add(record["note"])
 
     def record(self, event: Event) -> None:
         """Write one event of the launcher."""
@@ -257,6 +273,21 @@ class Journal:
                 "guard_seq": sequence,
             },
         )
+
+    def import_note(self, note: NoteAdded, *, number: str, time: str, mono: float) -> None:
+        """Write a note that was left from beside, once, with the time at which it was left.
+
+        Args:
+            note: the note.
+            number: its own, which no other note has.
+            time: when it was left, ISO 8601.
+            mono: the same on the monotonic clock.
+        """
+        if number in self._notes:
+            return
+        at = {"time": time, "mono": mono, "note": number}
+        self._append(note.name, msgspec.structs.asdict(note), sync=note.milestone, at=at)
+        self._notes.add(number)
 
     def _append(
         self, name: str, data: dict[str, Any], *, sync: bool, at: dict[str, Any] | None = None
@@ -336,8 +367,12 @@ def is_event(record: Mapping[str, Any]) -> bool:
 
 def _is_usable(name: str, data: Mapping[str, Any]) -> bool:
     # A journal has one sample a second: this is written for speed.
-    for key, value in data.items():
-        if key in _NUMBERS and value is not None and not _is_number(value):
+    for key in _NUMBERS.intersection(data):
+        value = data[key]
+        if value.__class__ in _PLAIN:
+            if not -_LARGEST < value < _LARGEST:
+                return False
+        elif value is not None:
             return False
     needed = _NEEDED.get(name)
     return needed is None or all(
@@ -346,8 +381,12 @@ def _is_usable(name: str, data: Mapping[str, Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    # An integer may be larger than any float, which math.isfinite does not bear.
+    return isinstance(value, (int, float)) and -_LARGEST < value < _LARGEST
 
+
+_LARGEST = 1e300
+_PLAIN = (float, int)
 
 _NUMBERS = frozenset(
     {

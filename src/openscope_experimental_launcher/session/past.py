@@ -135,6 +135,11 @@ def past_session(
     )
 
 
+def plan_of(folder: SessionFolder) -> Mapping[str, Any]:
+    """The session's plan as its records quote it; empty when they are not there."""
+    return as_object(_read(folder.metadata / f"{_RUNTIME}.json", []).get("plan"))
+
+
 def _read(path: Path, unreadable: list[str]) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())

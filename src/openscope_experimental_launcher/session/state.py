@@ -46,6 +46,11 @@ def fallback_folder() -> Path:
     return state_folder() / "unplaced"
 
 
+def fallback_journal(session_folder: Path) -> Path:
+    """Where the events of a session go while its own disk cannot take them."""
+    return fallback_folder() / f"{short_hash(str(session_folder))}.jsonl"
+
+
 def session_lock(session_folder: Path) -> ProcessLock:
     """The lock whose holder writes a session's journal.
 
@@ -136,9 +141,10 @@ def _named_in(kind: str) -> list[Path]:
 
 def _named_by(note: Path) -> Path | None:
     try:
-        return Path(note.read_text("utf-8", "surrogateescape"))
-    except FileNotFoundError:  # another launcher has dealt with it
+        named = note.read_text("utf-8", "surrogateescape")
+    except (FileNotFoundError, PermissionError):  # another launcher is dealing with it
         return None
+    return Path(named) if named else None  # an empty one is being written
 
 
 def _write_note(note: Path, named: Path) -> None:

@@ -13,12 +13,14 @@ from .comparing import comparable, flattened
 from .folder import SessionFolder
 from .journal import is_event
 from .record import SessionRecord, fold
+from .weights import weights_of
 
 OPEN = "open"
 """Stands for the outcome of a session that was not closed yet."""
 
 _A_SAMPLE = b'"name":"acquisition.sampled"'
 _LONGEST_VALUE = 200
+_LONGEST_TABLE = 100_000
 
 
 class Summary(NamedTuple):
@@ -46,6 +48,8 @@ class Summary(NamedTuple):
         pending: how many steps are still to be done.
         rehearsal: whether a stand-in played.
         rerun_of: name of the session it repeats.
+        weight_g: the subject's weight before it, else after it; None when no step asked.
+        note: the last note that somebody made.
         present: whether its folder is still where it was, when that was looked at.
     """
 
@@ -77,6 +81,8 @@ class Summary(NamedTuple):
     pending: int
     rehearsal: bool
     rerun_of: str
+    weight_g: float | None
+    note: str
     present: bool = True
 
     def as_json(self) -> dict[str, Any]:
@@ -122,9 +128,33 @@ def describe(path: Path) -> Described | None:
     plan = runtime.get("plan")
     summary = _summary(folder, record, plan if isinstance(plan, dict) else {})
     ran_in = Path(str(runtime.get("session_directory") or path))
-    parameters = dict(flattened(comparable(processed, ran_in)))
-    kept = {key: value for key, value in parameters.items() if value not in (None, "", [], {})}
+    kept = kept_parameters(processed, ran_in)
     return Described(summary, _text(summary, record, kept), kept, len(data))
+
+
+def day_in_words(moment: datetime, now: datetime) -> str:
+    """How long ago a local time was, as people say it: today, yesterday, 3 days ago."""
+    days = (now.date() - moment.date()).days
+    if days in (0, 1):
+        return ("today", "yesterday")[days]
+    return f"{days} days ago" if 0 < days < 100 else f"on {moment:%Y-%m-%d}"
+
+
+def time_in_words(session: Summary, now: datetime) -> str:
+    """When a session began, as people say it: yesterday at 14:05."""
+    began = datetime.fromtimestamp(session.began_s)
+    return f"{day_in_words(began, now)} at {began:%H:%M}"
+
+
+def kept_parameters(processed: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Parameters by their paths as the history keeps them, without those that say nothing.
+
+    Args:
+        processed: the parameters as they were used.
+        folder: the session folder then.
+    """
+    values = dict(flattened(comparable(processed, folder)))
+    return {path: value for path, value in values.items() if value not in (None, "", [], {})}
 
 
 def _milestones(data: bytes) -> Iterator[dict[str, Any]]:
@@ -139,6 +169,7 @@ def _summary(folder: SessionFolder, record: SessionRecord, plan: Mapping[str, An
     code = code if isinstance(code, dict) else {}
     levels = [finding["level"] for finding in record.findings]
     sealed = record.sealed or {}
+    before, after = weights_of(folder.weights)
     return Summary(
         folder=_clean(folder.path),
         name=_clean(opened.get("session_uuid") or folder.name),
@@ -168,6 +199,8 @@ def _summary(folder: SessionFolder, record: SessionRecord, plan: Mapping[str, An
         pending=len(record.pending_places()),
         rehearsal=bool(opened.get("rehearsal")),
         rerun_of=_clean(opened.get("rerun_of")),
+        weight_g=before if before is not None else after,
+        note=_clean(record.notes[-1].get("text"))[:_LONGEST_VALUE] if record.notes else "",
     )
 
 

@@ -7,7 +7,6 @@ end its interpreter without harm to the session.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -30,17 +29,12 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "openscope_experimental_launcher.steps"
 
-TO_COME = {"session_creator": "standard metadata by the AIND schema"}
-"""Steps that parameter files name and that this version does not have yet, with what they are for.
-"""
-
 Phase = Literal["before", "after"]
 
 ModelT_co = TypeVar("ModelT_co", bound="BaseModel", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class StepContext(Generic[ModelT_co]):
+class StepContext(NamedTuple, Generic[ModelT_co]):
     """What a step is told.
 
     Attributes:
@@ -94,9 +88,10 @@ class Step(Protocol):
     """What a step must be. The class is made without arguments, in the launcher to look at its
     parameters and again in the step's own process to run; making one must do nothing.
 
-    Two more attributes are looked at where a class has them: `run_after_failure = False` leaves
-    the step out after an acquisition that did not complete, and `after_seal = True` runs it when
-    the manifest is sealed, last of all; it must then change no file of the session.
+    Three more attributes are looked at where a class has them: `run_after_failure = False` leaves
+    the step out after an acquisition that did not complete; `after_seal = True` runs it when the
+    manifest is sealed, last of all, and it must then change no file of the session; and a method
+    `check()` returns the findings of a look at whether it can run here, before the session.
 
     Attributes:
         name: its name in a pipeline.
@@ -135,12 +130,6 @@ def get_step(name: str) -> Step:
     entry = find_plugin(ENTRY_POINT_GROUP, name)
     if entry is not None:
         return _make(entry)
-    if name in TO_COME:
-        raise StepError(
-            f"The step '{name}' ({TO_COME[name]}) is not part of this version of the launcher.",
-            code="step-unknown",
-            fix="Take it out of the pipeline, or leave it there for a version that has it.",
-        )
     known = step_names()
     raise StepError(
         f"There is no step named '{name}'.{did_you_mean(name, known)}",

@@ -11,11 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ..parameters.prompts import ask
+from ..session.folder import SessionFolder
+from ..session.weights import COLUMNS
 from . import StepContext, StepResult
 from .fields import FROZEN
-
-TABLE = "mouse_weight.csv"
-COLUMNS = ("time", "phase", "weight_g", "subject_id", "user_id")
 
 _LIGHTEST_G, _HEAVIEST_G = 1.0, 200.0
 
@@ -55,8 +54,9 @@ def _weigh(context: StepContext[MouseWeightParameters], phase: str) -> StepResul
     weight = ask(question, validate=_grams)
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     row = (now, phase, weight, context.subject_id, context.user_id)
-    _append(context.session_folder / TABLE, row)
-    return StepResult(True, f"{weight} g {phase} the session.", (TABLE,))
+    table = SessionFolder(context.session_folder).weights
+    _append(table, row)
+    return StepResult(True, f"{weight} g {phase} the session.", (table.name,))
 
 
 def _grams(answer: str) -> str:

@@ -246,7 +246,11 @@ def _check(
         installed = get_step(step.name)
     except StepError as error:
         return [_not_there(step, error)]
-    return list(_check_values(step, installed, parameters, rehearsal))
+    look = getattr(installed, "check", None)
+    found = (
+        [finding._replace(where=finding.where or step.where) for finding in look()] if look else []
+    )
+    return [*_check_values(step, installed, parameters, rehearsal), *found]
 
 
 def _check_values(

@@ -23,11 +23,22 @@ samples."""
 _DISK_WARN = 2.0
 """Times the reserve of free space at which is warned: a fast camera leaves little time."""
 
+_HELD_AT = 4
+"""Times `max_processes` at which the system itself refuses more: far enough above that watching
+acts first, and that threads, which some systems count too, do not reach it."""
+
 _FLOOD_MB_PER_MIN = 60.0
 _FLOOD_S = 5.0
 """So much output over so many seconds is warned of: nobody reads it, and it fills the disk."""
 
+_RATE_S = 60.0
+"""The growth of a file is measured over so many seconds, since it is written in bursts."""
+
 _MB = 1e6
+
+AT_ONCE = frozenset({"memory_limit_mb", "kill_threshold", "max_processes"})
+"""Limits that end an acquisition without asking it first: a runaway must not be given the time of
+a polite stop to take the machine down."""
 
 
 class Limits(NamedTuple):
@@ -37,6 +48,7 @@ class Limits(NamedTuple):
         kill_threshold: percentage points system memory may rise above `initial_memory_percent`.
         initial_memory_percent: system memory in use before the start, in percent.
         memory_limit_mb: resident memory of the whole process tree, in MB (10^6 bytes).
+        max_processes: processes of the tree at a time.
         max_duration_s: seconds from the start.
         disk_reserve_gb: GB (10^9 bytes) that must stay free on the session's volume.
         hang_timeout_s: seconds without output and without growth of a file of the session.
@@ -48,6 +60,7 @@ class Limits(NamedTuple):
     kill_threshold: float | None = 90.0
     initial_memory_percent: float = 0.0
     memory_limit_mb: float | None = None
+    max_processes: int | None = None
     max_duration_s: float | None = None
     disk_reserve_gb: float | None = 1.0
     hang_timeout_s: float | None = None
@@ -85,7 +98,8 @@ class Verdict(NamedTuple):
     """What a limit says of a sample.
 
     Attributes:
-        limit: the parameter that set the limit, with the file's name for `expect`.
+        limit: the parameter that set the limit, with the file's name for `expect`, and with the
+            word `forecast` when it is only going to be reached.
         action: `warn` or `stop`.
         message: one sentence for a person.
     """
@@ -102,6 +116,11 @@ def system_ceiling(limits: Limits) -> float | None:
     return min(limits.initial_memory_percent + limits.kill_threshold, SYSTEM_MEMORY_CEILING)
 
 
+def held_at(limits: Limits) -> int | None:
+    """The number of processes at which the system, where it can, refuses the tree any more."""
+    return None if limits.max_processes is None else _HELD_AT * limits.max_processes
+
+
 def judge(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Verdict]:
     """All verdicts on one sample.
 
@@ -113,6 +132,7 @@ def judge(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Ver
     return [
         *_tree_memory(limits, sample),
         *_system_memory(limits, sample),
+        *_processes(limits, sample),
         *_disk(limits, history, sample),
         *_duration(limits, sample),
         *_hang(limits, sample),
@@ -151,6 +171,14 @@ def _system_memory(limits: Limits, sample: Sample) -> list[Verdict]:
     return []
 
 
+def _processes(limits: Limits, sample: Sample) -> list[Verdict]:
+    limit = limits.max_processes
+    if limit is None or sample.processes <= WARN_AT * limit:
+        return []
+    words = f"The acquisition has {sample.processes} processes; at most {limit} are allowed."
+    return [Verdict("max_processes", "stop" if sample.processes > limit else "warn", words)]
+
+
 def _disk(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Verdict]:
     if limits.disk_reserve_gb is None or sample.disk_free_mb is None:
         return []
@@ -173,8 +201,11 @@ def _disk(limits: Limits, history: Sequence[Sample], sample: Sample) -> list[Ver
     if full_in_s is None or full_in_s > left_s:
         return []
     end = f", before the planned end {_clock(left_s)}" if planned_s is not None else ""
-    words = f"The session's disk will be full at {_clock(full_in_s)}{end}."
-    return [Verdict("disk_reserve_gb", "warn", words)]
+    words = f"The session's disk will be full at {_clock(full_in_s)}{end}"
+    # Under a name of its own: whoever was told of it is told again when it comes true.
+    return [
+        Verdict("disk_reserve_gb forecast", "warn", f"{words}; the acquisition is stopped then.")
+    ]
 
 
 def seconds_until_full(
@@ -252,8 +283,8 @@ def _expected_files(limits: Limits, history: Sequence[Sample], sample: Sample) -
 
 def _missing(name: str, rule: Mapping[str, Any], sample: Sample) -> tuple[str, bool]:
     """What is wrong with a file that is not there, and whether it is only about to be."""
-    within_s = rule.get("within_s")
-    if within_s is None or sample.files.get(name) is not None:
+    within_s = rule["within_s"]
+    if sample.files.get(name) is not None:
         return "", False
     words = f"The file {name} was expected within {within_s:g} s and is not there."
     if sample.elapsed_s >= within_s:
@@ -268,7 +299,11 @@ def _slow(
 ) -> tuple[str, bool]:
     """What is wrong with a file that grows slowly, and whether it is only about to be."""
     wanted, size = rule.get("min_mb_per_min"), sample.files.get(name)
-    since = [old for old in history if old.files.get(name) is not None]
+    since = [
+        old
+        for old in history
+        if old.files.get(name) is not None and sample.elapsed_s - old.elapsed_s <= _RATE_S
+    ]
     if wanted is None or size is None or not since or sample.elapsed_s - since[0].elapsed_s < 10:
         return "", False
     minutes = (sample.elapsed_s - since[0].elapsed_s) / 60

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ class Records:
         self.earlier = list(read_lines(folder / "guard.jsonl"))
         self._log = LineLog(folder / "guard.jsonl", mode=0o600)
         self._reserve = folder / "reserve"
-        self._reserve.write_bytes(bytes(RESERVE_BYTES))
+        with suppress(OSError):  # no room for it any more: a guard that takes over must go on
+            self._reserve.write_bytes(bytes(RESERVE_BYTES))
         self._sequence = self.earlier[-1]["seq"] if self.earlier else 0
 
     def of(self, name: str) -> list[dict[str, Any]]:

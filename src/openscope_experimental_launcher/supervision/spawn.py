@@ -18,6 +18,9 @@ from typing import Any
 COOKIE = "OPENSCOPE_RUN"
 """Environment variable that marks every process of a run, so that strays can be found."""
 
+GUARDED, NOT_STARTED = 0, 4
+"""Exit codes of a guard; Python's own, for a program that broke down, is 1."""
+
 GUARD_PROGRAM = Path(__file__).with_name("guard.py")
 
 _waiting: list[subprocess.Popen[bytes]] = []
@@ -30,9 +33,9 @@ def start_guard_early() -> None:
 
 
 def order_guard(
-    run_folder: Path, environment: Mapping[str, str], job: Any = None
+    run_folder: Path, environment: Mapping[str, str], job: Any = None, *, fallen: int = 0
 ) -> tuple[subprocess.Popen[bytes], bool]:
-    """Let a guard, a waiting one if there is one, start a run.
+    """Let a guard, a waiting one if there is one, start a run or go on with one.
 
     Args:
         run_folder: the run's folder, with `spec.json` in it.
@@ -40,25 +43,42 @@ def order_guard(
             file, since it may hold secrets.
         job: this process's job object (Windows), which guard and launcher then both hold; with
             None the acquisition lives no longer than its guard.
+        fallen: process id of the guard that was killed, whose run this one goes on with; 0 to
+            start one.
 
     Returns:
-        The guard, and whether the acquisition was started.
+        The guard, and whether there is an acquisition in its care.
     """
-    guard = _waiting.pop() if _waiting else _start()
     order = {
         "run_folder": str(run_folder),
         "environment": dict(environment),
         "job": None if job is None else [os.getpid(), int(job)],
+        "fallen": fallen,
     }
-    assert guard.stdin is not None and guard.stdout is not None  # noqa: S101 - both are pipes
+    line = json.dumps(order).encode() + b"\n"
+    if _waiting:
+        guard = _waiting.pop()
+        if _tell(guard, line):
+            return guard, _answer(guard)
+        guard.wait()  # it was killed while it waited
+    guard = _start()
+    return guard, _tell(guard, line) and _answer(guard)
+
+
+def _tell(guard: subprocess.Popen[bytes], line: bytes) -> bool:
+    assert guard.stdin is not None  # noqa: S101 - it is a pipe
     try:
-        with guard.stdin as line:
-            line.write(json.dumps(order).encode() + b"\n")
-    except OSError:  # a guard that was killed while it waited
-        guard.wait()
-        return order_guard(run_folder, environment, job)
+        with guard.stdin as order:
+            order.write(line)
+    except OSError:
+        return False
+    return True
+
+
+def _answer(guard: subprocess.Popen[bytes]) -> bool:
+    assert guard.stdout is not None  # noqa: S101 - it is a pipe
     with guard.stdout as answer:
-        return guard, answer.readline().strip() == b"started"
+        return answer.readline().strip() == b"started"
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -10,15 +10,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SessionError
+from ..session.folder import SessionFolder
 from .spawn import COOKIE
-from .supervisor import guard_lives, read_spec, request_from_guard
+from .supervisor import guard_lives, read_spec, request_from_guard, runs_of
 
 if TYPE_CHECKING:
     import psutil
+
+_LOOK_S = 0.1
 
 
 def live_runs(runs_folder: Path) -> list[dict[str, Any]]:
@@ -36,20 +42,18 @@ def run_lives(run_folder: Path) -> bool:
 
 
 def marked_processes(run: str) -> list[psutil.Process]:
-    """The living processes that carry a run's cookie."""
+    """The living processes that carry a run's cookie, and what they started without it."""
     if sys.platform == "win32":
         return []
     import psutil
 
-    found = []
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        try:
-            marked = process.environ().get(COOKIE) == run and process.status() != "zombie"
-        except (psutil.Error, OSError):
-            continue
-        if marked and process.pid != os.getpid():
-            found.append(process)
-    return found
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(COOKIE) == run and process.pid != os.getpid():
+                family = [process, *process.children(recursive=True)]
+                found |= {one.pid: one for one in family if one.status() != "zombie"}
+    return list(found.values())
 
 
 def end_strays(run: str, *, by_force: bool) -> None:
@@ -72,9 +76,30 @@ def end_run(run_folder: Path, reason: str, *, by_force: bool) -> None:
         end_strays(run_folder.name, by_force=by_force)
 
 
-def end_unguarded(run_folder: Path, *, asked_s_ago: float) -> None:
-    """Kill what a guard left behind and what has not ended in its grace, since no guard will."""
-    if not guard_lives(run_folder):
-        grace_s = read_spec(run_folder / "spec.json").get("stop_grace_s", 0.0)
-        if asked_s_ago > grace_s:
-            end_strays(run_folder.name, by_force=True)
+def running_runs(session: SessionFolder) -> list[Path]:
+    """The runs of a session of which anything lives.
+
+    Raises:
+        SessionError: there is none.
+    """
+    runs = [run for run in runs_of(session) if run_lives(run)]
+    if not runs:
+        raise SessionError(
+            "No acquisition of this session is running on this machine.",
+            code="session-not-running",
+            where=str(session.path),
+            fix=f"If it was never closed: openscope recover {session.path}",
+        )
+    return runs
+
+
+def see_to_the_end(runs: Sequence[Path]) -> None:
+    """Wait until nothing of these runs, which were asked to end, is alive. What has lost its
+    guard and does not end in its grace is killed, since no guard will do it."""
+    asked_at = time.monotonic()
+    while any(run_lives(run) for run in runs):
+        time.sleep(_LOOK_S)
+        for run in runs:
+            grace_s = read_spec(run / "spec.json").get("stop_grace_s", 0.0)
+            if not guard_lives(run) and time.monotonic() - asked_at > grace_s:
+                end_strays(run.name, by_force=True)

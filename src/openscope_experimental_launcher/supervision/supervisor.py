@@ -28,14 +28,16 @@ from ..locks import ProcessLock, is_held
 from ..session.folder import SessionFolder
 from ..session.state import runs_folder
 from .awake import keep_awake_for
-from .spawn import COOKIE, order_guard
+from .spawn import COOKIE, NOT_STARTED, order_guard
 
 if TYPE_CHECKING:
     from .adoption import Adoption
 
 _WAIT_SLICE_S = 0.2 if sys.platform == "win32" else 1.0
 """Windows handles Ctrl-C only between two waits."""
-_LOCK_TRIES = 20
+_MOST_REPLACED = 3  # whoever kills guards again and again must not be given them without end
+_PROBED_S = 0.1
+"""For so long a lock is tried that somebody may only be looking at."""
 
 
 class Acquisition:
@@ -68,21 +70,15 @@ class Acquisition:
         self.tree: Any = None
         self._job = job
         self._launcher_lock = ProcessLock(run_folder / "launcher.lock")
-        self._hold_on()
+        self._launcher_lock.acquire(patience_s=_PROBED_S)  # a second launcher goes without it
         self._records = LineFollower(run_folder / "guard.jsonl")
         self._unread: list[dict[str, Any]] = []
         self._guard: subprocess.Popen[bytes] | None = None
+        self._environment: dict[str, str] = {}
+        self._replaced = 0
         self._awake: subprocess.Popen[bytes] | None = None
         self._guard_gone = threading.Event()
         self._reading = threading.Lock()
-
-    def _hold_on(self) -> None:
-        """Take the launcher's lock. A guard that looks whether it is held holds it for an instant,
-        so one refusal means nothing; a second launcher goes without it."""
-        for _ in range(_LOCK_TRIES):
-            if self._launcher_lock.acquire():
-                return
-            time.sleep(0.005)
 
     # -- starting and attaching ----------------------------------------------------------------
 
@@ -130,14 +126,30 @@ class Acquisition:
         return acquisition
 
     def _order_guard(self, environment: Mapping[str, str]) -> None:
-        marked = {**environment, COOKIE: self.run_folder.name}
-        self._guard, started = order_guard(self.run_folder, marked, self._job)
+        self._environment = {**environment, COOKIE: self.run_folder.name}
+        self._guard, started = order_guard(self.run_folder, self._environment, self._job)
         self._read()
         # A guard that was killed before its answer may have started the acquisition: then it is
         # one whose guard was lost, never one that was not started.
+        if not started and not self.pid and self._guard.wait() != NOT_STARTED:
+            self._replace_guard()
         if not started and not self.pid and self._guard.wait() >= 0:
             raise self._not_started()
         self._awake = keep_awake_for(self._guard.pid)
+
+    def _replace_guard(self) -> bool:
+        """Start a guard in the place of one that was killed, where only the job object holds the
+        tree (elsewhere its understudy is there already). Whether one was started."""
+        if sys.platform != "win32" or self._job is None or self._guard is None:
+            return False
+        if self._replaced >= _MOST_REPLACED:
+            return False
+        self._replaced += 1
+        self._guard, _ = order_guard(
+            self.run_folder, self._environment, self._job, fallen=self._guard.pid
+        )
+        self._read()
+        return True
 
     def _not_started(self) -> EngineError:
         reasons = [
@@ -146,8 +158,8 @@ class Acquisition:
             if record["name"] == "acquisition.not_started"
         ]
         errors = self.run_folder / "guard.err"
-        said = errors.read_text("utf-8", "replace").strip() if errors.is_file() else ""
-        reason = "; ".join(filter(None, [*reasons, said[-500:]])) or "its guard ended"
+        said = errors.read_text("utf-8", "replace").split("\n")[-2:-1] if errors.is_file() else []
+        reason = "; ".join(filter(None, [*reasons, *said])) or "its guard ended"
         spec = json.loads((self.run_folder / "spec.json").read_text("utf-8"))
         self.close()
         return EngineError(
@@ -165,8 +177,12 @@ class Acquisition:
         if self._guard is not None:
             self._get_ready_to_adopt()
         lock = ProcessLock(self.run_folder / "guard.lock")
-        lock.acquire(wait=True)
-        lock.release()
+        while True:
+            lock.acquire(wait=True)
+            lock.release()
+            self._read()
+            if self.ended is not None or not self._replace_guard():
+                break
         self._guard_gone.set()
 
     def _get_ready_to_adopt(self) -> None:
@@ -288,8 +304,12 @@ def guard_lives(run_folder: Path) -> bool:
 
 
 def discard_run(run_folder: Path) -> None:
-    """Remove the run folder of an ended run whose records the journal has."""
+    """Remove what is left of an ended run whose records the journal has."""
     shutil.rmtree(run_folder, ignore_errors=True)
+    if sys.platform == "linux":
+        from .holding import Hold
+
+        Hold(run_folder.name).remove()  # where its guard was killed
 
 
 def discard_runs(session: SessionFolder) -> None:

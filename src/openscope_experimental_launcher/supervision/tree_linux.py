@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
+from openscope_experimental_launcher.supervision.holding import Hold
 from openscope_experimental_launcher.supervision.wakeup import Wakeup
 
 if sys.platform == "win32":
@@ -29,6 +30,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 _THREADS_EVERY_S = 1.0
 _KILL_LIMIT_S = 10.0
+_OTHER_FILES = 64
+"""Files that the guard opens beside two for each process of the tree."""
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
@@ -97,8 +100,10 @@ class Tree:
         self.status: int | None = None
         self._guard = _Member(os.getpid())
         self._members: dict[int, _Member] = {}
+        self._most_members = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES) // 2
         self._threads_checked = 0.0
-        self._in_child: Callable[[], None] | None = None
+        self._in_child: list[Callable[[], None]] = []
+        self._hold: Hold | None = None
         self._wakeup = Wakeup()
 
     @staticmethod
@@ -108,7 +113,28 @@ class Tree:
 
     def end_with_guard(self) -> None:
         """Let the system ask the main process to end (SIGTERM) when whoever guards it dies."""
-        self._in_child = _end_with_parent
+        self._in_child.append(_end_with_parent)
+
+    def hold(self, run: str, processes: int | None, memory_mb: float | None) -> None:
+        """Let the system bound what is spawned.
+
+        Args:
+            run: the run's name.
+            processes: as many as there may be; None for no bound.
+            memory_mb: not bounded here, where the system would kill at random instead.
+        """
+        if processes is not None:
+            self._hold = Hold(run)
+            self._in_child.append(self._hold.make(processes))
+
+    def let_go(self) -> None:
+        """Remove the bound, when nothing is alive any more."""
+        if self._hold is not None:
+            self._hold.remove()
+
+    def adopt(self, pid: int, start_time: str, run: str) -> None:
+        """Take the main process of a guard that was killed for this one's own."""
+        self.pid, self.start_time, self._hold = pid, start_time, Hold(run)
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process in a process group of its own, with output straight to files."""
@@ -119,13 +145,17 @@ class Tree:
             stdout=stdout,
             stderr=stderr,
             process_group=0,
-            preexec_fn=self._in_child,
+            preexec_fn=self._prepare_child if self._in_child else None,
         )
         # This class reaps it; Popen must neither wait for it nor warn about it.
         process.returncode = 0
         self.pid = process.pid
         fields = _read(f"/proc/{self.pid}/stat").rpartition(b") ")[2].split()
         self.start_time = fields[19].decode()
+
+    def _prepare_child(self) -> None:
+        for prepare in self._in_child:
+            prepare()
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until a process of the tree ends, a signal arrives, or the time is over."""
@@ -155,24 +185,23 @@ class Tree:
         process is stopped (SIGSTOP, a debugger)."""
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         ticks, pages, frozen = 0, 0, False
-        for pid, fields in self._present().items():
+        present = self._present()
+        for pid, fields in present.items():
             ticks += sum(map(int, fields[11:15]))
             pages += int(fields[21])
             frozen = frozen or (pid == self.pid and fields[0] in (b"T", b"t"))
         cpu_s = usage.ru_utime + usage.ru_stime + ticks / _TICK
-        return pages * _PAGE / 1e6, cpu_s, len(self._members), frozen
+        return pages * _PAGE / 1e6, cpu_s, len(present), frozen
 
     def ask(self) -> None:
         """Ask the main process to end: SIGTERM, once, and SIGCONT so that a stopped one can."""
-        self._signal_main(signal.SIGTERM)
-        for pid in self._walk():
-            _signal(pid, signal.SIGCONT)
+        if self.status is None:  # until it is collected, its pid is nobody else's
+            _signal(self.pid, signal.SIGTERM)
+        self._signal_all(signal.SIGCONT)
 
     def terminate(self) -> None:
         """Ask everything that is left."""
-        for pid in self._walk():
-            _signal(pid, signal.SIGTERM)
-            _signal(pid, signal.SIGCONT)
+        self._signal_all(signal.SIGTERM, signal.SIGCONT)
 
     def close_windows(self) -> None:
         """Windows only; elsewhere the engine never chooses it."""
@@ -185,35 +214,60 @@ class Tree:
         """
         deadline = time.monotonic() + _KILL_LIMIT_S
         while self.reap():
-            for pid in self._freeze():
-                _signal(pid, signal.SIGKILL)
+            self._freeze(deadline)
+            self._signal_all(signal.SIGKILL)
             if time.monotonic() > deadline:
-                return list(self._walk())
+                return [pid for pid, _ in self._walk()]
             self.wait(0.01)
         return []
 
-    def _freeze(self) -> set[int]:
+    def _freeze(self, deadline: float) -> None:
+        """Stop everything; what starts others while it is looked for is found in the next round."""
         frozen: set[int] = set()
-        while fresh := set(self._walk()) - frozen:
-            for pid in fresh:
-                _signal(pid, signal.SIGSTOP)
-            frozen |= fresh
-        return frozen
+        before = -1
+        while len(frozen) > before and time.monotonic() < deadline:
+            before = len(frozen)
+            for pid, parent in self._walk():
+                if pid not in frozen:
+                    frozen.add(pid)
+                    self._signal_descendant(pid, parent, signal.SIGSTOP)
 
-    def _signal_main(self, number: int) -> None:
-        if self.status is None:
-            _signal(self.pid, number)
+    def _signal_all(self, *numbers: int) -> None:
+        for pid, parent in self._walk():
+            self._signal_descendant(pid, parent, *numbers)
 
-    def _walk(self) -> Iterator[int]:
-        """Pids of all descendants, from the kernel's present lists."""
-        pending, seen = [os.getpid()], set()
+    def _signal_descendant(self, pid: int, parent: int, *numbers: int) -> None:
+        """Send signals to a process of the tree, and to nobody who was given its pid since.
+
+        A descriptor stays bound to its process, whatever becomes of the pid; and whose process it
+        is, its parent tells.
+        """
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        except OSError:  # not in this kernel
+            for number in numbers:
+                _signal(pid, number)
+            return
+        try:
+            fields = _stat_now(pid)
+            if fields is not None and int(fields[1]) in (parent, self._guard.pid):
+                for number in numbers:
+                    _signal(process, number, send=signal.pidfd_send_signal)
+        finally:
+            os.close(process)
+
+    def _walk(self) -> Iterator[tuple[int, int]]:
+        """Pids of all descendants with their parents', from the kernel's present lists."""
+        pending, seen = [self._guard.pid], set()
         while pending:
             pid = pending.pop()
             for child in _children_now(pid):
                 if child not in seen:
                     seen.add(child)
                     pending.append(child)
-                    yield child
+                    yield child, pid
 
     def _present(self) -> dict[int, list[bytes]]:
         """What `stat` says of every living member, through cached handles where possible."""
@@ -225,14 +279,10 @@ class Tree:
         present: dict[int, list[bytes]] = {}
         while pending:
             pid = pending.pop()
-            member = self._members.get(pid)
-            fields = member.stat() if member is not None else None
-            if fields is None:
-                member = self._remember(pid)
-                fields = member.stat() if member is not None else None
-            if member is not None and fields is not None and pid not in present:
+            fields, children = self._look_at(pid, of_all_threads=of_all_threads)
+            if fields is not None and pid not in present:
                 present[pid] = fields
-                pending += member.children(of_all_threads=of_all_threads)
+                pending += children
         for pid in self._members.keys() - present.keys():
             # What another thread started is reached only by a look at all threads.
             fields = None if of_all_threads else self._members[pid].stat()
@@ -242,8 +292,23 @@ class Tree:
                 present[pid] = fields
         return present
 
+    def _look_at(self, pid: int, *, of_all_threads: bool) -> tuple[list[bytes] | None, list[int]]:
+        """What `stat` says of a process, and its children."""
+        member = self._members.get(pid)
+        fields = member.stat() if member is not None else None
+        if fields is None:
+            member = self._remember(pid)
+            if member is None:
+                return _stat_now(pid), _children_now(pid)
+            fields = member.stat()
+        assert member is not None  # noqa: S101 - it gave the fields
+        return fields, member.children(of_all_threads=of_all_threads)
+
     def _remember(self, pid: int) -> _Member | None:
+        """Hold handles of a process; None when it is gone, or there are too many already."""
         self._forget(pid)
+        if len(self._members) >= self._most_members:
+            return None
         try:
             member = _Member(pid)
         except OSError:
@@ -270,10 +335,18 @@ def _children_now(pid: int) -> list[int]:
     return [int(child) for child in listed.split()]
 
 
-def _signal(pid: int, number: int) -> None:
+def _stat_now(pid: int) -> list[bytes] | None:
+    """Fields of /proc/PID/stat after the name; None when the process is gone."""
+    try:
+        return _read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
+    except OSError:
+        return None
+
+
+def _signal(process: int, number: int, send: Callable[[int, int], None] = os.kill) -> None:
     # It may have ended a moment ago, or become another user, whom the kill's report names.
     with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
+        send(process, number)
 
 
 def system_memory_percent() -> float:

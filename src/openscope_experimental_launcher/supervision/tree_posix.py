@@ -78,6 +78,17 @@ class Tree:
     def end_with_guard(self) -> None:
         """Linux only; elsewhere the system knows of no such wish."""
 
+    def hold(self, run: str, processes: int | None, memory_mb: float | None) -> None:
+        """Linux and Windows only; elsewhere the number of processes is only watched."""
+
+    def let_go(self) -> None:
+        """Linux only: there is nothing to remove here."""
+
+    def adopt(self, pid: int, start_time: str, run: str) -> None:
+        """Take over the main process of a guard that was killed, whose exit stays unknown."""
+        self.pid, self.start_time = pid, start_time
+        self._known[pid] = start_time
+
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process in a process group of its own, with output straight to files."""
         process = subprocess.Popen(

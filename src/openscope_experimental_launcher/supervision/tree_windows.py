@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from ctypes import wintypes
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,13 @@ _KILL_LOOK_S = 0.005
 _STRAY_LOOK_S = 0.02
 _KILLED_EXIT_CODE = 1  # as Popen.kill and taskkill have it
 
+_MEMORY_BOUND = 2
+"""Times the limit of memory at which the job refuses more. It counts what is reserved, which is
+more than what is used."""
+
 _CREATE_SUSPENDED = 0x4
+_LIMIT_ACTIVE_PROCESS = 0x8
+_LIMIT_JOB_MEMORY = 0x200
 _LIMIT_KILL_ON_JOB_CLOSE = 0x2000
 _JOB_ACCOUNTING, _JOB_PROCESS_LIST, _JOB_LIMITS = 1, 3, 9
 _ERROR_MORE_DATA = 234
@@ -185,17 +192,26 @@ _create_file = _function(
 def create_job() -> int:
     """A new unnamed job object that ends everything in it when its last handle is closed.
 
-    Unnamed, so that no other program can open it. It has no memory limit: that would make
-    allocations fail in the middle of an experiment instead of ending it with a word.
+    Unnamed, so that no other program can open it.
 
     Returns:
         Its handle, which is not inherited by child processes.
     """
     job: int = _create_job(None, None)
+    _limit_job(job)
+    return job
+
+
+def _limit_job(job: int, processes: int | None = None, memory_mb: float | None = None) -> None:
     limits = _ExtendedLimits()
     limits.basic.flags = _LIMIT_KILL_ON_JOB_CLOSE
+    if processes is not None:
+        limits.basic.flags |= _LIMIT_ACTIVE_PROCESS
+        limits.basic.active_processes = processes
+    if memory_mb is not None:
+        limits.basic.flags |= _LIMIT_JOB_MEMORY
+        limits.job_memory = int(memory_mb * 1e6)
     _set_job(job, _JOB_LIMITS, ctypes.byref(limits), ctypes.sizeof(limits))
-    return job
 
 
 def join_job(launchers: Sequence[int] | None) -> int:
@@ -308,6 +324,35 @@ class Tree:
 
     def end_with_guard(self) -> None:
         """The job does so anyway, unless the launcher holds it too."""
+
+    def hold(self, run: str, processes: int | None, memory_mb: float | None) -> None:
+        """Let the job bound what is in it. Beyond the bound a new process or an allocation fails,
+        in the middle of an experiment and without a word: so the bounds lie far above the limits
+        that are watched, and are met only by a runaway that is faster than the watch.
+
+        Args:
+            run: not needed here.
+            processes: as many as there may be; None for no bound.
+            memory_mb: the limit of memory that is watched; None for no bound.
+        """
+        most_mb = None if memory_mb is None else _MEMORY_BOUND * memory_mb
+        _limit_job(self._job, processes, most_mb)
+
+    def let_go(self) -> None:
+        """Linux only: the job goes with its handles."""
+
+    def adopt(self, pid: int, start_time: str, run: str) -> None:
+        """Take the main process of a guard that was killed for this one's own.
+
+        Its exit is known as long as somebody holds a handle of it, as its launcher does.
+        """
+        self.pid, self.start_time = pid, start_time
+        with suppress(OSError):  # it has ended, and nobody holds it
+            process = _open_process(_READ_PROCESS, False, pid)
+            if _created(process) == start_time:
+                self._process = process
+            else:
+                _close(process)
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process inside the job, with output straight to files.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import RepositoryError
 from ..repository import (
@@ -13,6 +12,7 @@ from ..repository import (
     Checkout,
     Resolved,
     default_cache_root,
+    find_place,
     prepare,
     repository_path,
     resolve,
@@ -49,7 +49,7 @@ class GitManager:
         self.on_progress = on_progress
         self.checkout: Checkout | None = None
         self.error: RepositoryError | None = None
-        self._resolved: tuple[tuple[str, str, Path], Resolved] | None = None
+        self._resolved: tuple[_Asked, Resolved] | None = None
 
     def resolve(self, params: Mapping[str, Any]) -> Resolved | None:
         """Find the commit that the parameters ask for, without touching the checkout.
@@ -63,12 +63,15 @@ class GitManager:
         Raises:
             RepositoryError: in plain words.
         """
-        url = params.get("repository_url")
-        if not url:
+        if not params.get("repository_url"):
             return None
-        asked = (str(url), str(params.get("repository_commit_hash") or "main"), _path(params))
+        asked = _asked(params)
+        place = find_place(asked.url, asked.local_root)
         found = resolve(
-            *asked,
+            asked.url,
+            asked.ref,
+            place.path,
+            settings=place.settings,
             cache_root=default_cache_root(),
             offline=self.offline,
             on_progress=self.on_progress,
@@ -110,21 +113,28 @@ class GitManager:
         Raises:
             RepositoryError: the address cannot be used.
         """
-        return str(_path(params)) if params.get("repository_url") else None
+        if not params.get("repository_url"):
+            return None
+        asked = _asked(params)
+        return str(repository_path(asked.url, asked.local_root))
 
     def _already_resolved(self, params: Mapping[str, Any]) -> Resolved | None:
         """What `resolve` found for the same question; it is good once, since branches move."""
         known, self._resolved = self._resolved, None
         if known is None or not params.get("repository_url"):
             return None
-        asked = (
-            str(params["repository_url"]),
-            str(params.get("repository_commit_hash") or "main"),
-            _path(params),
-        )
-        return known[1] if known[0] == asked else None
+        return known[1] if known[0] == _asked(params) else None
 
 
-def _path(params: Mapping[str, Any]) -> Path:
-    root = params.get("local_repository_path") or DEFAULT_REPO_PATH
-    return repository_path(str(params["repository_url"]), str(root))
+class _Asked(NamedTuple):
+    url: str
+    ref: str
+    local_root: str
+
+
+def _asked(params: Mapping[str, Any]) -> _Asked:
+    return _Asked(
+        str(params["repository_url"]),
+        str(params.get("repository_commit_hash") or "main"),
+        str(params.get("local_repository_path") or DEFAULT_REPO_PATH),
+    )

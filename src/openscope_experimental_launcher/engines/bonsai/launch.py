@@ -106,8 +106,10 @@ def load_workflow(parameters: Parameters, source: Source) -> Workflow:
     except OSError as error:
         similar = source.similar(Path(parameters.script_path or ""))
         near = f" There are: {', '.join(similar)}." if similar else ""
+        missing = isinstance(error, FileNotFoundError)
+        why = "is not there" if missing else f"cannot be read: {error.strerror or error}"
         raise EngineError(
-            f"The workflow {path} cannot be read: {error.strerror or error}.{near}",
+            f"The workflow {path} {why}.{near}",
             code="bonsai-workflow-missing",
             where=f"script_path: {parameters.script_path!r}",
             fix="Correct script_path; it is relative to the repository.",

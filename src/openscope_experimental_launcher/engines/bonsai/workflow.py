@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from ...structs import msgspec
 from .values import Hint, hint_of
 from .xmltree import Element, XmlDocument, XmlError, parse_xml
 
@@ -134,8 +134,7 @@ class NodeType(NamedTuple):
     assembly: str
 
 
-@dataclass(frozen=True)
-class Workflow:
+class Workflow(msgspec.Struct, frozen=True, dict=True):
     """What a .bonsai file says.
 
     Attributes:

@@ -2,45 +2,6 @@
 (() => {
   const data = JSON.parse(document.getElementById("plot-data").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-  function clock(seconds) {
-    const whole = Math.abs(Math.round(seconds));
-    const pad = (n) => String(n).padStart(2, "0");
-    const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-    return (seconds < 0 ? "\u2212" : "") + (h ? `${h}:${pad(m)}:${pad(s)}` : `${pad(m)}:${pad(s)}`);
-  }
-  const amount = (value) =>
-    value == null ? "" : value.toLocaleString("en", { maximumSignificantDigits: 4 });
-
-  function options(plot, width, zoomed) {
-    const line = colour("--line"), dim = colour("--dim");
-    const axis = { stroke: dim, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
-    const series = [
-      { label: "at", value: (u, v) => (v == null ? "" : clock(v)) },
-      { label: plot.unit, stroke: colour("--curve"), width: 1.5, value: (u, v) => amount(v) },
-    ];
-    if (plot.near) {
-      series.push({ label: "limit", stroke: colour("--limit"), width: 1.5, dash: [6, 4], points: { show: false }, value: (u, v) => amount(v) });
-    }
-    return {
-      width, height: 210, series,
-      cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "time" } },
-      scales: { x: { time: false }, y: { range: (u, low, high) => [low > 0 && low < high / 2 ? 0 : low - (high - low || Math.abs(low) || 1) * 0.05, high + (high - low || Math.abs(high) || 1) * 0.08] } },
-      axes: [
-        { ...axis, values: (u, ticks) => ticks.map(clock), space: 70 },
-        { ...axis, size: 64, values: (u, ticks) => ticks.map(amount) },
-      ],
-      hooks: {
-        setSelect: [(u) => {
-          if (u.select.width > 3) {
-            zoomed(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"));
-          }
-          u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-        }],
-      },
-    };
-  }
 
   function group(box) {
     const figures = [...box.querySelectorAll("[data-plot]")];
@@ -64,7 +25,7 @@
         const stage = figure.querySelector(".stage");
         const columns = [plot.at, plot.values];
         if (plot.near) columns.push(plot.at.map(() => plot.limit));
-        const u = new uPlot(options(plot, stage.clientWidth || 600, show), columns, stage);
+        const u = new uPlot(plotting.options(plot, stage.clientWidth || 600, show), columns, stage);
         u.over.addEventListener("dblclick", () => show(...whole));
         return u;
       });
@@ -90,6 +51,8 @@
     draw();
   }
   document.querySelectorAll(".plots").forEach(group);
+
+  document.querySelectorAll("[data-from-end]").forEach((box) => { box.scrollTop = box.scrollHeight; });
 
   document.querySelectorAll("[data-copy]").forEach((button) => {
     button.hidden = false;

@@ -1,0 +1,34 @@
+"""The process that makes of a closed session what nobody waits for (see `afterwards.py`).
+
+python -m openscope_experimental_launcher.cli.afterwards SESSION_FOLDER [metadata] [report]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ..amending import complete
+from ..errors import EXIT_FAILED, EXIT_OK, attempt
+from ..session.folder import SessionFolder
+
+
+def main(folder: SessionFolder, wanted: set[str]) -> int:
+    """Make what is wanted. Whatever becomes of the metadata, the report is made."""
+    metadata, report = "metadata" in wanted, "report" in wanted
+    failure = attempt(lambda: complete(folder, metadata=metadata, report=report))
+    if failure is None:
+        return EXIT_OK
+    _say(folder, failure.traceback)
+    if failure.bug and metadata and report:
+        again = attempt(lambda: complete(folder, metadata=False, report=True))
+        _say(folder, again.traceback if again else "The report was made without the metadata.\n")
+    return EXIT_FAILED
+
+
+def _say(folder: SessionFolder, words: str) -> None:
+    sys.stdout.write(f"{folder.path}\n{words}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(SessionFolder(Path(sys.argv[1])), set(sys.argv[2:])))

@@ -6,7 +6,7 @@ SESSION, or `openscope catch-up`, goes on with it. A copy that was cut off goes 
 Nothing is deleted here, but by --free.
 
 example:
-  openscope transfer 614173_2026-11-03_09-08-07 --to //server/data --to E:/backup
+  openscope transfer 614173_2026-11-03_09-08-07 --to backup
 """
 
 from __future__ import annotations

@@ -29,8 +29,10 @@ class TransferParameters(BaseModel):
     model_config = FROZEN
 
     transfer_to: Annotated[list[str], AfterValidator(_check_folders)] = Field(
+        default=[],
+        validate_default=True,
         description="Folders on shares or disks, absolute; the copies go below them under the "
-        "session's name."
+        "session's name.",
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from ..errors import ParameterError
 from ..transfer.flags import Flag, keep_flag, manifest_of, raise_flag, was_raised
@@ -81,15 +81,21 @@ class WatchdogParameters(BaseModel):
 
     model_config = FROZEN
 
-    watchdog_flag_dir: TargetText = Field(description="Folder that the service watches.")
-    watchdog_destination: str = Field(
-        min_length=1, description="Folder that the service copies the session to."
+    watchdog_flag_dir: TargetText | None = Field(
+        default=None, description="Folder that the service watches; it must be there."
+    )
+    watchdog_destination: str | None = Field(
+        default=None, description="Folder that the service copies the session to."
     )
     watchdog_modalities: Annotated[dict[str, list[str]], AfterValidator(_check_modalities)] = Field(
+        default={},
+        validate_default=True,
         description="Abbreviations of modalities, as in the AIND schema, to files and folders of "
-        "the session folder."
+        "the session folder.",
     )
-    project_name: str = Field(min_length=1, description="The project that the data belong to.")
+    project_name: str | None = Field(
+        default=None, description="The project that the data belong to."
+    )
     watchdog_schemas: list[str] | None = Field(
         default=None,
         description="Metadata files in the session folder; without it those of the AIND schema "
@@ -101,6 +107,17 @@ class WatchdogParameters(BaseModel):
     watchdog_others: Annotated[dict[str, Any], AfterValidator(_check_others)] = Field(
         default={}, description="More keys of the manifest, for the service."
     )
+
+    @model_validator(mode="after")
+    def _check_complete(self) -> Self:
+        for key in ("watchdog_flag_dir", "watchdog_destination", "project_name"):
+            if not (getattr(self, key) or "").strip():
+                raise ParameterError(
+                    f"The manifest for the watchdog needs {key}.",
+                    code="watchdog-incomplete",
+                    fix="Give it in the parameter file or the rig file.",
+                )
+        return self
 
 
 class WatchdogManifest:
@@ -116,10 +133,10 @@ class WatchdogManifest:
         wanted = context.parameters
         flag = Flag(
             str(context.session_folder),
-            str(Path(wanted.watchdog_flag_dir).absolute()),
+            str(Path(wanted.watchdog_flag_dir or "").absolute()),
             context.subject_id,
-            wanted.project_name,
-            wanted.watchdog_destination,
+            wanted.project_name or "",
+            wanted.watchdog_destination or "",
             wanted.watchdog_modalities,
             wanted.watchdog_schemas,
             wanted.watchdog_schedule_time or "",

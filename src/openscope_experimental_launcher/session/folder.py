@@ -52,11 +52,6 @@ class SessionFolder(NamedTuple):
         return self.path / "manifest.json"
 
     @property
-    def receipt(self) -> Path:
-        """What says of a copy when, from where and by whom it was made."""
-        return self.path / "transfer_receipt.json"
-
-    @property
     def weights(self) -> Path:
         """Weights of the subject, when a step asked for them."""
         return self.path / "mouse_weight.csv"
@@ -65,6 +60,11 @@ class SessionFolder(NamedTuple):
     def standard_metadata(self) -> Path:
         """What is told of the standard metadata: which were made, and what they lack."""
         return self.metadata / "standard_metadata.json"
+
+    @property
+    def receipt(self) -> Path:
+        """What says of a copy when, from where and by whom it was made."""
+        return self.path / "transfer_receipt.json"
 
     def output(self, stream: str, attempt: int = 1) -> Path:
         """File of the acquisition's `stdout` or `stderr`; later attempts have a number."""

@@ -1,4 +1,4 @@
-"""Copies on Windows: past the cache, longer than 260 characters, beside programs with files open."""
+"""Copies on Windows: past the cache, on paths longer than 260 characters, beside held files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What is made of a closed session when nobody waits any more: its standard metadata, its report.
+"""What is made of a closed session when nobody waits any more: its standard metadata, its report,
+and then its copies.
 
 They are made by a process of its own, of low priority, that outlives the launcher: neither the
 operator nor the next session waits for it, and if it fails, nothing of the session is touched. Then
-`openscope metadata` and `openscope report` make them.
+`openscope metadata`, `openscope report` and `openscope catch-up` make them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from .commands import start_detached
 from .metadata.aind import is_installed
 from .session.state import state_folder
+from .transfer.flags import flags
+from .transfer.queue import jobs
 
 _LOG_BYTES = 1_000_000
 
@@ -28,9 +31,11 @@ def begin_afterwards(session_folder: Path, *, metadata: bool, report: bool) -> N
         metadata: whether to make the standard metadata, where the library for it is.
         report: whether to make the report.
     """
-    if not report and not (metadata and is_installed()):
+    copies = bool(jobs(session_folder) or flags(session_folder))
+    if not report and not (metadata and is_installed()) and not copies:
         return
-    wanted = [name for name, asked in (("metadata", metadata), ("report", report)) if asked]
+    parts = (("metadata", metadata), ("report", report), ("copies", copies))
+    wanted = [name for name, asked in parts if asked]
     module = f"{__package__}.cli.afterwards"
     command = [sys.executable, "-P", "-m", module, str(session_folder), *wanted]
     log = state_folder() / "afterwards.log"

@@ -23,6 +23,7 @@ from .session.record import read_record
 from .steps.kept import kept_session
 from .transfer.engine import PATIENCE_S, Copying
 from .transfer.failures import in_words, is_full
+from .transfer.flags import Flag, flags, keep_flag, raise_flag
 from .transfer.journals import bring_journal
 from .transfer.paths import shown
 from .transfer.places import Place
@@ -119,12 +120,32 @@ def _left_with(copy: _Copy, work: Callable[[], object]) -> LauncherError | None:
     return None if at(copy.place, work) else _away(copy.place)
 
 
-def carry_on() -> list[tuple[SessionFolder, list[Job]]]:
-    """The sessions that copies are still to be made of, each with these."""
-    waiting: dict[str, list[Job]] = {}
-    for job in jobs():
-        waiting.setdefault(job.session, []).append(job)
-    return [(SessionFolder(Path(session)), of_it) for session, of_it in waiting.items()]
+def waiting_sessions() -> list[SessionFolder]:
+    """The sessions that copies, or manifests for a service, are still to be made of."""
+    named = [*(job.session for job in jobs()), *(flag.session for flag in flags())]
+    return [SessionFolder(Path(session)) for session in dict.fromkeys(named)]
+
+
+def raise_flags(folder: SessionFolder) -> list[tuple[Flag, LauncherError | None]]:
+    """Write the manifests that a service waits for, once all copies of the session are made.
+
+    Returns:
+        Each with why it could not be written, or None.
+    """
+    return [(flag, _raise(flag)) for flag in flags(folder.path)]
+
+
+def _raise(flag: Flag) -> LauncherError | None:
+    try:
+        if jobs(Path(flag.session)):
+            raise TransferError(
+                "It waits for the session's copies.", code="watchdog-waits", where=str(flag.file)
+            )
+        raise_flag(flag)
+    except TransferError as error:
+        keep_flag(flag._replace(why=error.message))
+        return error
+    return None
 
 
 def _begin(

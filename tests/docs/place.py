@@ -80,6 +80,7 @@ class Place:
         }
         self._write("params.json", subject_id="614173", user_id="ana", **values)
         (folder / "parameters").mkdir()
+        (folder / "backup").mkdir()
         for name in ("oddball", "passive"):
             self._write(f"parameters/{name}.json", subject_id="614173", user_id="ana", **values)
         if launcher == "bonsai":

@@ -1,6 +1,6 @@
 """The process that makes of a closed session what nobody waits for (see `afterwards.py`).
 
-python -m openscope_experimental_launcher.cli.afterwards SESSION_FOLDER [metadata] [report]
+python -m openscope_experimental_launcher.cli.afterwards SESSION_FOLDER [metadata] [report] [copies]
 """
 
 from __future__ import annotations
@@ -11,11 +11,25 @@ from pathlib import Path
 from ..amending import complete
 from ..errors import EXIT_FAILED, EXIT_OK, attempt
 from ..session.folder import SessionFolder
+from .transfer import continue_copies
 
 
 def main(folder: SessionFolder, wanted: set[str]) -> int:
-    """Make what is wanted. Whatever becomes of the metadata, the report is made."""
+    """Make what is wanted. Whatever becomes of one of them, the next is made."""
+    code = _records(folder, wanted)
+    if "copies" in wanted:
+        codes: list[int] = []
+        failure = attempt(lambda: codes.append(continue_copies([folder])))
+        if failure is not None:
+            _say(folder, failure.traceback)
+        code = max(code, *codes, EXIT_FAILED if failure else EXIT_OK)
+    return code
+
+
+def _records(folder: SessionFolder, wanted: set[str]) -> int:
     metadata, report = "metadata" in wanted, "report" in wanted
+    if not metadata and not report:
+        return EXIT_OK
     failure = attempt(lambda: complete(folder, metadata=metadata, report=report))
     if failure is None:
         return EXIT_OK

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
@@ -28,16 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
+    from ..delivery import waiting_sessions
     from ..recovery import find_session
     from ..session.folder import SessionFolder
     from ..session.record import read_record
     from ..session.state import pending_sessions
-    from ..transfer.queue import jobs
     from .transfer import continue_copies, list_copies
 
     asked = [find_session(named) for named in args.sessions]
     folders = asked or [SessionFolder(path) for path in pending_sessions()]
-    copies = [job for job in jobs() if not asked or SessionFolder(Path(job.session)) in asked]
+    copies = [folder for folder in waiting_sessions() if not asked or folder in asked]
     if not folders and not copies:
         sys.stdout.write("Nothing waits.\n")
     codes = [EXIT_OK]

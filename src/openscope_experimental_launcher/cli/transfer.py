@@ -6,7 +6,7 @@ SESSION, or `openscope catch-up`, goes on with it. A copy that was cut off goes 
 Nothing is deleted here, but by --free.
 
 example:
-  openscope transfer 614173_2026-11-03_09-08-07 --to //server/data --to E:/backup
+  openscope transfer 614173_2026-11-03_09-08-07 --to backup
 """
 
 from __future__ import annotations
@@ -74,17 +74,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def continue_copies(folders: Sequence[SessionFolder] = ()) -> int:
-    """Go on with the copies that wait, of these sessions or of all; returns the exit code."""
-    from ..delivery import carry_on
+    """Go on with what waits, of these sessions or of all; returns the exit code."""
+    from ..delivery import waiting_sessions
+    from ..transfer.queue import jobs
 
-    codes = [EXIT_OK]
-    wanted = {folder.path for folder in folders}
-    found = [(folder, jobs) for folder, jobs in carry_on() if not wanted or folder.path in wanted]
-    for folder, jobs in found:
-        codes.append(_deliver(folder, jobs))
-    if not found and not folders:
+    waiting = [folder for folder in waiting_sessions() if not folders or folder in folders]
+    if not waiting and not folders:
         sys.stdout.write("No copy waits.\n")
-    return max(codes)
+    return max((_deliver(folder, jobs(folder.path)) for folder in waiting), default=EXIT_OK)
 
 
 def _absolute(named: str) -> str:
@@ -111,7 +108,7 @@ def _usage(message: str, fix: str) -> TransferError:
 
 
 def _deliver(folder: SessionFolder, jobs: Sequence[Job]) -> int:
-    from ..delivery import deliver
+    from ..delivery import deliver, raise_flags
     from ..display.screens import show_error
     from ..display.transfer import TransferProgress
 
@@ -119,11 +116,18 @@ def _deliver(folder: SessionFolder, jobs: Sequence[Job]) -> int:
     sys.stdout.flush()
     try:
         with TransferProgress(folder.name) as progress:
-            delivered = deliver(folder, jobs, on_progress=progress)
+            delivered = deliver(folder, jobs, on_progress=progress) if jobs else []
     except LauncherError as error:
         show_error(error)
         return EXIT_FAILED
-    return max(map(_tell, delivered))
+    codes = [EXIT_OK, *map(_tell, delivered)]
+    for flag, problem in raise_flags(folder):
+        if problem is None:
+            sys.stdout.write(f"{flag.file} was written.\n")
+        else:
+            show_error(problem)
+            codes.append(EXIT_FAILED)
+    return max(codes)
 
 
 def _tell(delivered: Delivered) -> int:
@@ -158,19 +162,23 @@ def _left_out(link: str) -> TransferError:
 
 def list_copies(folders: Sequence[SessionFolder]) -> int:
     """Say which copies wait, of these sessions or of all; returns the exit code."""
-    from ..transfer.queue import jobs
+    from ..transfer.flags import Flag, flags
+    from ..transfer.queue import Job, jobs
 
     wanted = {str(folder.path) for folder in folders}
-    found = [job for job in jobs() if not wanted or job.session in wanted]
-    for job in found:
-        sys.stdout.write(f"{job.session}\n  to {job.to}, since {job.since}\n")
-        sys.stdout.write(f"  {job.why or 'It was not tried yet.'}\n")
+    found: list[Job | Flag] = [*jobs(), *flags()]
+    found = [waiting for waiting in found if not wanted or waiting.session in wanted]
+    for waiting in found:
+        what = f"to {waiting.to}" if isinstance(waiting, Job) else str(waiting.file)
+        sys.stdout.write(f"{waiting.session}\n  {what}, since {waiting.since}\n")
+        sys.stdout.write(f"  {waiting.why or 'It was not tried yet.'}\n")
     if not found:
         sys.stdout.write("No copy waits.\n")
     return EXIT_OK
 
 
 def _forget(folders: Sequence[SessionFolder], places: Sequence[str]) -> int:
+    from ..transfer.flags import flags, forget_flag
     from ..transfer.queue import forget_job, jobs
 
     if not folders:
@@ -180,6 +188,10 @@ def _forget(folders: Sequence[SessionFolder], places: Sequence[str]) -> int:
             if not places or job.to in places:
                 forget_job(job)
                 sys.stdout.write(f"{folder.name}: no copy to {job.to} is waited for.\n")
+        for flag in flags(folder.path):
+            if not places or flag.folder in places:
+                forget_flag(flag)
+                sys.stdout.write(f"{folder.name}: {flag.file} is not written.\n")
     return EXIT_OK
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict
 
-from ..errors import StepError
+from ..errors import ParameterError, StepError
 from ..parameters.paths import on_missing_drive, rehearsal_path, with_own_separators
 
 if TYPE_CHECKING:
@@ -86,4 +86,19 @@ def inside_session(session_folder: Path, named: str) -> Path:
         code="step-file-outside",
         where=str(path),
         fix="Give a name or path inside the session folder.",
+    )
+
+
+def check_absolute(path: str) -> str:
+    """`path`, when it is absolute on some system, or empty.
+
+    Raises:
+        ParameterError: it is not.
+    """
+    if not path.strip() or Path(path).is_absolute() or on_missing_drive(path):
+        return path
+    raise ParameterError(
+        "The folder of an archive must be an absolute path.",
+        code="archive-folder-relative",
+        fix="Begin it with a drive, a share (//server/share) or /.",
     )

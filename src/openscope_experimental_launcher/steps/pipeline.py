@@ -35,6 +35,9 @@ FILE_FUNCTIONS: Mapping[Phase, str] = {
 }
 """The function of an older module, which is given the path of a parameter file."""
 
+_LONG_S: Mapping[str, float] = {"session_archiver": 24 * 3600.0}
+"""Seconds that steps may take at least where their entries say nothing: copies take hours."""
+
 _OLDER_PACKAGES = (
     "openscope_experimental_launcher.pre_acquisition",
     "openscope_experimental_launcher.post_acquisition",
@@ -189,7 +192,7 @@ def _planned(phase: Phase, position: int, entry: Entry, timeout_s: float) -> Pla
         arguments=entry.function_args,
         on_failure=entry.on_failure,
         run_after_failure=entry.run_after_failure,
-        timeout_s=entry.timeout_s or timeout_s,
+        timeout_s=entry.timeout_s or max(timeout_s, _LONG_S.get(name, 0.0)),
     )
     if entry.module_type == "launcher_module":
         return step

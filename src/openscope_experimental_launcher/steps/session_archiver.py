@@ -8,32 +8,17 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from ..display.transfer import TransferProgress
-from ..errors import ParameterError, StepError, TransferError
-from ..files import sha256_of
-from ..parameters.paths import on_missing_drive
-from ..session.folder import SessionFolder
-from ..session.journal import iso_now
-from ..transfer.engine import Copying
-from ..transfer.failures import in_words
+from ..errors import ParameterError, StepError
 from ..transfer.journals import bring_journal
-from ..transfer.onefile import Item
-from ..transfer.places import Place
-from ..transfer.queue import trust_file
-from ..transfer.receipt import write_receipt
-from ..transfer.sources import look_through, sealed_digests
-from ..transfer.tally import Outcome
-from ..transfer.trust import Trust
-from ..transfer.writing import at
 from . import StepContext, StepResult
-from .fields import FROZEN, PathText, TargetText
+from .fields import FROZEN, PathText, TargetText, check_absolute
 from .routing import ROUTING_MANIFEST, routed_files
 
 LAUNCHER_FILES = (
@@ -48,9 +33,7 @@ LAUNCHER_FILES = (
 """What the launcher itself writes; it goes to the network whatever a routing manifest lists."""
 
 RECORDS = ("subject.json", "project.json", "instrument.json", "slap2_machine.json")
-_JOURNAL, _RECEIPT = "journal.jsonl", "transfer_receipt.json"
-_MAY_PASS = {"copy-source-changed", "copy-source-unreadable"}
-_SHOWN = 5
+JOURNAL, RECEIPT = "journal.jsonl", "transfer_receipt.json"
 
 
 def _check_algorithm(name: str) -> str:
@@ -65,17 +48,7 @@ def _check_algorithm(name: str) -> str:
     )
 
 
-def _check_absolute(path: str) -> str:
-    if not path.strip() or Path(path).is_absolute() or on_missing_drive(path):
-        return path
-    raise ParameterError(
-        "The folder of an archive must be an absolute path.",
-        code="archive-folder-relative",
-        fix="Begin it with a drive, a share (//server/share) or /.",
-    )
-
-
-_Folder = Annotated[TargetText, AfterValidator(_check_absolute)]
+_Folder = Annotated[TargetText, AfterValidator(check_absolute)]
 
 
 class ArchiverParameters(BaseModel):
@@ -129,10 +102,17 @@ class ArchiverParameters(BaseModel):
         return self
 
 
-class _Destination(NamedTuple):
+class Destination(NamedTuple):
+    """A place of the archive.
+
+    Attributes:
+        kind: `network` or `backup`.
+        folder: where the copy of the session lies: its folder below the one that was named.
+        everything: whether all files go there, whatever a routing manifest lists.
+    """
+
     kind: str
     folder: Path
-    """Where the copy of the session lies: its folder below the one that was named."""
     everything: bool
 
 
@@ -150,12 +130,16 @@ class SessionArchiver:
         session = Path(wanted.session_dir or context.session_folder).absolute()
         if not session.is_dir():
             return StepResult(False, f"There is no folder {session}.")
+        # Not wanted before the acquisition, when steps are only looked at.
+        from ..transfer.sources import look_through
+        from .archiving import archive
+
         routes, warnings = _routes(session, wanted)
         places = destinations(wanted, session, routed=routes is not None)
         found = look_through(session)
         warnings += [f"The link {name} leads out of the session; left out." for name in found.links]
         files = [name for name in found.files if _is_wanted(name, wanted)]
-        done = _archive(session, files, places, routes or set(), wanted)
+        done = archive(session, files, places, routes or set(), wanted)
         if wanted.remove_empty_dirs:
             _remove_empty(session)
         message = " ".join(each.message for each in done)
@@ -167,7 +151,7 @@ class SessionArchiver:
         )
 
 
-def destinations(wanted: ArchiverParameters, session: Path, *, routed: bool) -> list[_Destination]:
+def destinations(wanted: ArchiverParameters, session: Path, *, routed: bool) -> list[Destination]:
     """Where the copies of a session go.
 
     Args:
@@ -185,7 +169,7 @@ def destinations(wanted: ArchiverParameters, session: Path, *, routed: bool) -> 
     for kind, folder in named.items():
         if folder and folder.strip():
             everything = not (routed and kind == "network")
-            place = _Destination(kind, Path(folder) / session.name, everything)
+            place = Destination(kind, Path(folder) / session.name, everything)
             _check_apart(place.folder, session)
             places.append(place)
     return places
@@ -212,8 +196,8 @@ def complete_copies(values: Mapping[str, Any], session_folder: Path) -> None:
     wanted = ArchiverParameters.model_validate(values)
     session = Path(wanted.session_dir or session_folder).absolute()
     for place in destinations(wanted, session, routed=False):
-        if (place.folder / _JOURNAL).is_file():
-            bring_journal(session / _JOURNAL, place.folder / _JOURNAL)
+        if (place.folder / JOURNAL).is_file():
+            bring_journal(session / JOURNAL, place.folder / JOURNAL)
 
 
 def _routes(session: Path, wanted: ArchiverParameters) -> tuple[set[str] | None, list[str]]:
@@ -244,7 +228,7 @@ def _routes(session: Path, wanted: ArchiverParameters) -> tuple[set[str] | None,
 
 def _is_wanted(name: str, wanted: ArchiverParameters) -> bool:
     included = not wanted.include_patterns or _matches(name, wanted.include_patterns)
-    return included and not _matches(name, wanted.exclude_patterns) and name != _RECEIPT
+    return included and not _matches(name, wanted.exclude_patterns) and name != RECEIPT
 
 
 def _matches(name: str, patterns: list[str] | tuple[str, ...]) -> bool:
@@ -252,107 +236,13 @@ def _matches(name: str, patterns: list[str] | tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(base, p) for p in patterns)
 
 
-def _goes(name: str, place: _Destination, routes: set[str]) -> bool:
+def goes(name: str, place: Destination, routes: set[str]) -> bool:
+    """Whether a file goes to a place."""
     if place.everything or name in RECORDS:
         return True
     if any(fnmatch.fnmatch(name, pattern) for pattern in LAUNCHER_FILES):
         return True
     return name in routes or any(name.startswith(f"{route}/") for route in routes)
-
-
-def _archive(
-    session: Path,
-    files: Sequence[str],
-    destinations: Sequence[_Destination],
-    routes: set[str],
-    wanted: ArchiverParameters,
-) -> list[StepResult]:
-    """Copy the files to all places at once; what came of each."""
-    # The journal still grows, and comes last.
-    sealed = sealed_digests(SessionFolder(session)) if wanted.checksum_algo == "sha256" else {}
-    items = [Item(name, sealed.get(name, "")) for name in files if name != _JOURNAL]
-    begun = iso_now()
-    with ExitStack() as held:
-        places = {
-            place: held.enter_context(_opened(place, session, routes, wanted))
-            for place in destinations
-        }
-        with TransferProgress(session.name) as progress:
-            outcomes = Copying(
-                session,
-                items,
-                list(places.values()),
-                algorithm=wanted.checksum_algo,
-                retries=wanted.max_retries,
-                on_progress=progress,
-            ).run()
-        results = []
-        for destination, place in places.items():
-            has_journal = _JOURNAL in files and _goes(_JOURNAL, destination, routes)
-            outcome = outcomes[place]
-            if outcome.complete:
-                at(place, lambda: _end(session, place, outcome, wanted, begun, has_journal))  # noqa: B023 - called at once
-            results.append(_result(destination, place, outcome, has_journal))
-    return results
-
-
-@contextmanager
-def _opened(
-    destination: _Destination, session: Path, routes: set[str], wanted: ArchiverParameters
-) -> Iterator[Place]:
-    trust = Trust(trust_file(session, destination.folder), wanted.checksum_algo)
-    try:
-        yield Place(
-            destination.folder.parent,
-            session.name,
-            wants=lambda name: _goes(name, destination, routes),
-            trust=trust,
-            make_root=True,
-            skip_there=wanted.skip_completed,
-        )
-    finally:
-        trust.close()
-
-
-def _end(
-    session: Path,
-    place: Place,
-    outcome: Outcome,
-    wanted: ArchiverParameters,
-    begun: str,
-    has_journal: bool,
-) -> None:
-    manifest = session / "manifest.json"
-    write_receipt(
-        place,
-        session,
-        outcome,
-        begun=begun,
-        algorithm=wanted.checksum_algo,
-        manifest_sha256=sha256_of(manifest) if manifest.is_file() else "",
-    )
-    if has_journal:
-        bring_journal(session / _JOURNAL, place.folder / _JOURNAL)
-    place.remove_partials()
-
-
-def _result(
-    destination: _Destination, place: Place, outcome: Outcome, has_journal: bool
-) -> StepResult:
-    kind = destination.kind
-    if place.failure is not None:
-        words = f"{kind}: {destination.folder} cannot be written ({in_words(place.failure)})."
-        return StepResult(False, words, pending=not isinstance(place.failure, TransferError))
-    if not outcome.complete:
-        for error in outcome.failures.values():
-            print(error.render(), flush=True)  # noqa: T201 - for the step's log
-        shown = ", ".join(list(outcome.failures)[:_SHOWN])
-        words = f"{kind}: {len(outcome.failures)} files could not be copied: {shown}."
-        later = {error.code for error in outcome.failures.values()} <= _MAY_PASS
-        return StepResult(False, words, pending=later)
-    there = f", {len(outcome.there)} were there" if outcome.there else ""
-    copied = len(outcome.copied) + has_journal
-    return StepResult(True, f"{kind}: {copied} files copied and verified{there}.")
 
 
 def _remove_empty(session: Path) -> None:

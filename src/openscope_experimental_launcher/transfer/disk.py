@@ -16,9 +16,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
-from typing import BinaryIO
 
 BLOCK = 4 * 1024 * 1024
 """Bytes that are read, hashed and written at a time."""
@@ -56,22 +56,22 @@ def digest_on_disk(path: Path, algorithm: str, on_bytes: OnBytes = lambda _: Non
         return _digest(stream, algorithm, on_bytes)
 
 
-def open_source(path: Path) -> BinaryIO:
+def open_source(path: Path | str) -> FileIO:
     """Open a file for reading, unbuffered. A link is not followed where the system has a way."""
-    return open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ | _BINARY))
+    return FileIO(os.open(path, _READ | _BINARY), "rb")
 
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 
 
-def forget_cached(stream: BinaryIO) -> None:
+def forget_cached(stream: FileIO) -> None:
     """Have the system read from the disk what was written just now."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _digest(stream: BinaryIO, algorithm: str, on_bytes: OnBytes) -> str:
+def _digest(stream: FileIO, algorithm: str, on_bytes: OnBytes) -> str:
     digest = hashlib.new(algorithm)
     size = os.fstat(stream.fileno()).st_size
     blocks = _blocks_ahead(stream, size) if size > BLOCK else _only_block(stream, size)
@@ -81,7 +81,7 @@ def _digest(stream: BinaryIO, algorithm: str, on_bytes: OnBytes) -> str:
     return digest.hexdigest()
 
 
-def _only_block(stream: BinaryIO, size: int) -> Iterator[memoryview]:
+def _only_block(stream: FileIO, size: int) -> Iterator[memoryview]:
     if not hasattr(_own, "buffer"):
         _own.buffer = mmap.mmap(-1, BLOCK)  # memory of its own begins at a page
     # Whole pages: without the cache, disks are read by their sectors.
@@ -93,11 +93,11 @@ def _only_block(stream: BinaryIO, size: int) -> Iterator[memoryview]:
         yield view[:done]
 
 
-def _read_into(stream: BinaryIO, view: memoryview) -> int:
-    return int(stream.readinto(view) or 0)  # type: ignore[attr-defined]  # a FileIO
+def _read_into(stream: FileIO, view: memoryview) -> int:
+    return stream.readinto(view) or 0
 
 
-def _blocks_ahead(stream: BinaryIO, size: int) -> Iterator[memoryview]:
+def _blocks_ahead(stream: FileIO, size: int) -> Iterator[memoryview]:
     """The blocks of a file, each read while the one before it is hashed."""
     free: SimpleQueue[memoryview | None] = SimpleQueue()
     full: SimpleQueue[memoryview | OSError | None] = SimpleQueue()
@@ -141,20 +141,20 @@ if sys.platform == "win32":
     _GENERIC_READ, _SHARE_ALL, _OPEN_EXISTING = 0x80000000, 0x7, 3
     _NO_BUFFERING, _SEQUENTIAL = 0x20000000, 0x08000000
 
-    def _open_direct(path: Path) -> BinaryIO | None:
+    def _open_direct(path: Path) -> FileIO | None:
         flags = _NO_BUFFERING | _SEQUENTIAL
         handle = _kernel32.CreateFileW(
             str(path), _GENERIC_READ, _SHARE_ALL, None, _OPEN_EXISTING, flags, None
         )
         if handle in (None, wintypes.HANDLE(-1).value):
             raise ctypes.WinError(ctypes.get_last_error())
-        return os.fdopen(msvcrt.open_osfhandle(handle, os.O_RDONLY | _BINARY), "rb", buffering=0)
+        return FileIO(msvcrt.open_osfhandle(handle, os.O_RDONLY | _BINARY), "rb")
 
 elif sys.platform == "linux":
 
-    def _open_direct(path: Path) -> BinaryIO | None:
+    def _open_direct(path: Path) -> FileIO | None:
         try:
-            return os.fdopen(os.open(path, _READ | os.O_DIRECT), "rb", buffering=0)
+            return FileIO(os.open(path, _READ | os.O_DIRECT), "rb")
         except OSError as error:
             if error.errno != errno.EINVAL:  # the file system knows no such thing
                 raise
@@ -162,7 +162,7 @@ elif sys.platform == "linux":
 
 else:
 
-    def _open_direct(path: Path) -> BinaryIO | None:
+    def _open_direct(path: Path) -> FileIO | None:
         del path
         return None
 
@@ -192,7 +192,7 @@ def sync_all(folder: Path) -> None:
         OSError: the disk is full or gone.
     """
     assert _syncfs is not None  # noqa: S101 - callers looked at SYNCS_AT_ONCE
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(folder, _READ)
     try:
         if _syncfs(fd) != 0:
             number = ctypes.get_errno()

@@ -78,6 +78,7 @@ class Copying:
         self._originals = Originals(extended(source), algorithm, self._on_bytes)
         self._passing: dict[str, TransferError] = {}
         self._sizes: dict[str, int] = {}
+        self._looks: dict[str, os.stat_result] = {}
 
     # -- passes ------------------------------------------------------------------------------------
 
@@ -110,10 +111,10 @@ class Copying:
 
     def _measure(self) -> None:
         for item in self.items:
-            try:
-                self._sizes[item.name] = self._originals.path(item).lstat().st_size
-            except OSError:  # which is found and said when its turn comes
-                self._sizes[item.name] = 0
+            self._sizes[item.name] = 0
+            with suppress(OSError):  # which is found and said when its turn comes
+                self._looks[item.name] = status = os.lstat(self._originals.text(item))
+                self._sizes[item.name] = status.st_size
         self._tally.expect(sum(self._size_of(self._wanted(place)) for place in self.places))
 
     def _wanted(self, place: Place) -> list[Item]:
@@ -223,6 +224,8 @@ class Copying:
         return there == [False]
 
     def _is_there(self, place: Place, item: Item, status: os.stat_result) -> bool:
+        if place.make_folder(item.name.rpartition("/")[0]):
+            return False
         target = place.target(item.name)
         try:
             copy = target.lstat()
@@ -300,8 +303,11 @@ class Copying:
         return again[place]
 
     def _look_at(self, item: Item) -> os.stat_result:
-        with reading(self._originals.path(item)):
-            status = self._originals.path(item).lstat()
+        # The first look is an early one, and good enough: whoever reads the file looks again.
+        status = self._looks.pop(item.name, None)
+        if status is None or status.st_size > BLOCK:
+            with reading(self._originals.path(item)) as original:
+                status = original.lstat()
         if not stat.S_ISREG(status.st_mode):
             raise TransferError(
                 f"{item.name} is a link or no regular file.",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +14,15 @@ from ..errors import TransferError
 from .disk import SYNCS_AT_ONCE
 from .failures import in_words
 from .paths import shown
-from .places import Place
+from .places import Place, is_link
 from .streaming import Writer
 from .trust import Look
 
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _WRITE = (
     os.O_WRONLY
     | os.O_CREAT
-    | getattr(os, "O_NOFOLLOW", 0)
+    | _NO_FOLLOW
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NOINHERIT", 0)
     | getattr(os, "O_BINARY", 0)
@@ -86,7 +88,7 @@ def write_whole(place: Place, file: Written, content: bytes) -> None:
     Raises:
         OSError: the place does not take it.
     """
-    with os.fdopen(_open_partial(place, file, os.O_TRUNC), "wb", buffering=0) as copy:
+    with FileIO(_open_partial(place, file, os.O_TRUNC), "wb") as copy:
         rest = memoryview(content)
         while rest:
             rest = rest[copy.write(rest) :]
@@ -115,10 +117,22 @@ def open_writer(place: Place, file: Written) -> Writer:
 
 def _open_partial(place: Place, file: Written, flags: int) -> int:
     place.make_folder(file.item.name.rpartition("/")[0])
+    if _NO_FOLLOW == 0:
+        _remove_link(file.partial)
+    try:
+        return os.open(file.partial, _WRITE | flags, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        _remove_link(file.partial)
+        return os.open(file.partial, _WRITE | flags, 0o644)
+
+
+def _remove_link(partial: Path) -> None:
+    """Remove a planted link: it is never written through."""
     with suppress(FileNotFoundError):
-        if not stat.S_ISREG(file.partial.lstat().st_mode):
-            file.partial.unlink()  # a planted link is never written through
-    return os.open(file.partial, _WRITE | flags, 0o644)
+        if is_link(partial.lstat()):
+            partial.unlink()
 
 
 def keep_time(file: Written, fd: int | None = None) -> None:

@@ -63,6 +63,7 @@ class Place:
         self._claim = claim
         self._device: int | None = None
         self._made: set[str] = set()
+        self._new: set[str] = set()
         self._making = threading.Lock()
 
     def __str__(self) -> str:
@@ -76,6 +77,7 @@ class Place:
             TransferError: its folder cannot be used.
         """
         self._made.clear()
+        self._new.clear()
         if self._make_root:
             self.root.mkdir(parents=True, exist_ok=True)
         self.check()
@@ -106,27 +108,34 @@ class Place:
         """Where a file goes."""
         return self.folder / PurePosixPath(name)
 
-    def make_folder(self, relative: str) -> None:
+    def make_folder(self, relative: str) -> bool:
         """Make a folder of the copy, and those above it.
 
         Args:
             relative: its path with `/`; empty for the copy itself.
 
+        Returns:
+            Whether it is new, so that only this transfer can have put something there.
+
         Raises:
             TransferError: a link is in the way, through which files would go elsewhere.
         """
         if relative in self._made:
-            return
+            return relative in self._new
         if relative:
             self.make_folder(relative.rpartition("/")[0])
         folder = self.folder / PurePosixPath(relative)
         with self._making:
+            if relative in self._made:  # by another thread meanwhile
+                return relative in self._new
             try:
                 folder.mkdir()
+                self._new.add(relative)
             except FileExistsError:
                 if is_link(folder.lstat()) or not folder.is_dir():
                     raise _in_the_way(folder) from None
             self._made.add(relative)
+            return relative in self._new
 
     def remove_partials(self) -> None:
         """Remove what earlier, broken copies left."""

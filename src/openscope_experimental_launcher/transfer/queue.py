@@ -67,7 +67,7 @@ def add_job(session: Path, to: str, *, as_is: bool = False, why: str = "") -> Jo
         to: the folder, absolute.
         as_is, why: see `Job`.
     """
-    job = Job(str(session), to, iso_now(), as_is, why)
+    job = Job(str(session), str(Path(to)), iso_now(), as_is, why)
     known = next((other for other in jobs(session) if other.key == job.key), None)
     keep_job(job._replace(since=known.since) if known else job)
     return job

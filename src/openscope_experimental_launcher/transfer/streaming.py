@@ -6,8 +6,8 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
+from io import FileIO
 from queue import Queue
-from typing import BinaryIO
 
 from .disk import BLOCK, OnBytes
 
@@ -72,7 +72,7 @@ class Writer(threading.Thread):
 
 
 def stream(
-    source: BinaryIO, writers: Sequence[Writer], algorithm: str, on_bytes: OnBytes
+    source: FileIO, writers: Sequence[Writer], algorithm: str, on_bytes: OnBytes
 ) -> tuple[str, int]:
     """Read a file to its end, hash it and have it written.
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -42,6 +43,10 @@ class Originals(NamedTuple):
         """Where a file is."""
         return self.folder / PurePosixPath(item.name)
 
+    def text(self, item: Item) -> str:
+        """The same as text, which is made sooner."""
+        return f"{self.folder}{os.sep}{item.name.replace('/', os.sep)}"
+
     def write(self, item: Item, places: Sequence[Place], *, large: bool) -> dict[Place, Written]:
         """Copy a file to places, under its temporary names.
 
@@ -62,7 +67,7 @@ class Originals(NamedTuple):
     def _write_small(self, item: Item, places: Sequence[Place]) -> dict[Place, Written]:
         with reading(self.path(item)) as original, open_source(original) as source:
             before = os.fstat(source.fileno())
-            content = b"".join(iter(lambda: source.read(BLOCK), b""))
+            content = _read_small(source)
             after = os.fstat(source.fileno())
         digest = hashlib.new(self.algorithm, content).hexdigest()
         self._check_read(item, before, after, len(content), digest)
@@ -115,6 +120,15 @@ class Originals(NamedTuple):
                 with suppress(OSError):
                     file.partial.unlink()
             raise error
+
+
+def _read_small(source: FileIO) -> bytes:
+    """A small file's bytes. One that has grown large since it was looked at is cut, and so found
+    out to have changed."""
+    content = source.read(BLOCK + 1) or b""
+    while more := source.read(BLOCK + 1 - len(content)):
+        content += more
+    return content
 
 
 def at(place: Place, work: Callable[[], object]) -> bool:

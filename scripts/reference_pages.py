@@ -19,6 +19,7 @@ from openscope_experimental_launcher.parameters.model import SPELLINGS, json_sch
 
 _RANGE = re.compile(r"<!-- parameters (\S+) … (\S+) -->")
 _SPELLINGS, _VERBS = "<!-- spellings -->", "<!-- verbs -->"
+_EXAMPLES = re.compile(r"^examples?:\n", re.MULTILINE)
 _WORD = re.compile(r'<code((?: id="[^"]*")?)>([^\s<]{1,40})</code>')
 _LONG_S = 86400
 _KINDS = {
@@ -124,7 +125,7 @@ def verb_sections(parser: argparse.ArgumentParser, depth: int = 2) -> Iterator[s
 def verb_section(verb: argparse.ArgumentParser, depth: int) -> Iterator[str]:
     """One verb: what it is for, an example, what can be given."""
     yield f"\n{'#' * depth} {verb.prog}\n"
-    words, _, example = (verb.description or "").partition("\nexample:\n")
+    words, *examples = _EXAMPLES.split(verb.description or "")
     yield html_safe(words.strip()) + "\n"
     yield _code(usage(verb))
     rows = [
@@ -134,7 +135,7 @@ def verb_section(verb: argparse.ArgumentParser, depth: int) -> Iterator[str]:
     ]
     if rows:
         yield "\n".join(["| Argument | |", "|---|---|", *rows]) + "\n"
-    if example:
+    for example in examples:
         yield "For example:\n\n" + _code(textwrap.dedent(example))
 
 

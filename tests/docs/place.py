@@ -28,7 +28,9 @@ LONGEST_S = 180.0
 
 _SESSION = re.compile(r"\b614173_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\b")
 _OF_RUNNING = re.compile(r"(openscope (?:attach|stop)) \S+")
-_OF_THE_PAST = re.compile(r"openscope (last|sessions|catch-up|recover)")
+_OF_THE_PAST = re.compile(r"openscope (last|sessions|catch-up|recover|serve)")
+_SERVES = re.compile(r"openscope serve\b")
+_ADDRESS = r"https?://\S+\s"
 _ANSWERS = {
     "Subject: ": "614173",
     "User: ": "ana",
@@ -67,6 +69,7 @@ class Place:
         self.folder = folder
         programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self.environment = {**environment, "PATH": programs, "TERM": "xterm-256color"}
+        self.environment["BROWSER"] = "true"  # a program that does nothing, and well
         self._repository = self._make_repository()
         self._running: list[subprocess.Popen[bytes]] = []
         values: dict[str, Any] = {
@@ -174,16 +177,18 @@ class Place:
     # -- carrying out ------------------------------------------------------------------------------
 
     def carry_out(self, line: str) -> tuple[int | None, str]:
-        """Type a command into a terminal, and answer what it asks.
+        """Type a command into a terminal, and answer what it asks. One that serves a page is ended
+        by Ctrl-C when it has said where.
 
         Returns:
             Its exit code, and what the terminal showed.
         """
         import pexpect
 
+        serves = _SERVES.match(line) is not None
         program = pexpect.spawn(
             "/bin/sh",
-            ["-c", line],
+            ["-c", f"exec {line}" if serves else line],
             cwd=str(self.folder),
             env=self.environment,
             dimensions=(40, 120),
@@ -191,10 +196,13 @@ class Place:
             timeout=LONGEST_S,
         )
         shown = ""
-        patterns = [*_ANSWERS, pexpect.EOF]
-        while (asked := program.expect(patterns)) < len(_ANSWERS):
+        patterns = [*_ANSWERS, pexpect.EOF, *([_ADDRESS] if serves else [])]
+        while (asked := program.expect(patterns)) != len(_ANSWERS):
             shown += f"{program.before}{program.after}"
-            program.sendline(list(_ANSWERS.values())[asked])
+            if asked > len(_ANSWERS):
+                program.sendintr()
+            else:
+                program.sendline(list(_ANSWERS.values())[asked])
         program.close()
         return program.exitstatus, shown + str(program.before)
 

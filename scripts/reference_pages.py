@@ -60,12 +60,12 @@ def parameter_table(first: str, last: str) -> str:
     """The parameters from `first` to `last`, in the order of the schema, and nothing left out.
 
     Raises:
-        ValueError: one of them is no parameter, so the page and the program disagree.
+        StopIteration, ValueError: one of them is no parameter: page and program disagree.
     """
     schema = json_schema()
-    properties = {k: v for k, v in schema["properties"].items() if k not in SPELLINGS}
-    if first in schema.get("$defs", {}).get("Expectation", {}).get("properties", {}):
-        properties = schema["$defs"]["Expectation"]["properties"]
+    own = {key: about for key, about in schema["properties"].items() if key not in SPELLINGS}
+    parts = [own, *(part.get("properties", {}) for part in schema.get("$defs", {}).values())]
+    properties = next(part for part in parts if first in part)
     names = list(properties)
     chosen = names[names.index(first) : names.index(last) + 1]
     rows = [parameter_row(name, properties[name]) for name in chosen]
@@ -75,11 +75,11 @@ def parameter_table(first: str, last: str) -> str:
 def parameter_row(name: str, about: Mapping[str, Any]) -> str:
     """One parameter as a row; `{#key}` lets other pages link to it."""
     default = f"`{json.dumps(about['default'])}`" if "default" in about else ""
-    cells = [f"`{name}`{{ #{name.strip('$')} }}", about.get("description", ""), value(about)]
+    cells = [f"`{name}`{{ #{name.strip('$')} }}", about.get("description", ""), value(name, about)]
     return f"| {' | '.join(cell(text) for text in cells)} | {default} |"
 
 
-def value(about: Mapping[str, Any]) -> str:
+def value(name: str, about: Mapping[str, Any]) -> str:
     """What may stand there, in words: `number, more than 0`."""
     kinds: list[str] = []
     limits: list[str] = []
@@ -89,7 +89,7 @@ def value(about: Mapping[str, Any]) -> str:
         if "enum" in part:
             return " or ".join(f"`{choice}`" for choice in part["enum"])
         limits += [
-            f"{words} {limit(part[bound], name=str(about.get('title', '')))}"
+            f"{words} {limit(name, part[bound])}"
             for bound, words in _BOUNDS.items()
             if bound in part
         ]
@@ -97,9 +97,9 @@ def value(about: Mapping[str, Any]) -> str:
     return ", ".join([words, *limits])
 
 
-def limit(number: float, *, name: str) -> str:
+def limit(name: str, number: float) -> str:
     """A limit as people say it: `30 days` for seconds without a use for more."""
-    if name.endswith((" S", " Sec")) and number >= _LONG_S:
+    if name.endswith(("_s", "_sec")) and number >= _LONG_S:
         return f"{number / _LONG_S:g} days"
     return f"{number:g}"
 

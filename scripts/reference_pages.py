@@ -75,8 +75,9 @@ def parameter_table(first: str, last: str) -> str:
 def parameter_row(name: str, about: Mapping[str, Any]) -> str:
     """One parameter as a row; `{#key}` lets other pages link to it."""
     default = f"`{json.dumps(about['default'])}`" if "default" in about else ""
-    cells = [f"`{name}`{{ #{name.strip('$')} }}", about.get("description", ""), value(name, about)]
-    return f"| {' | '.join(cell(text) for text in cells)} | {default} |"
+    key = f"`{name}`{{ #{name.strip('$')} }}"
+    cells = [key, about.get("description", ""), value(name, about), default]
+    return f"| {' | '.join(map(cell, cells))} |"
 
 
 def value(name: str, about: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -50,6 +51,21 @@ folder = Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"])
 print(*sys.argv[1:], flush=True)
 time.sleep(float(os.environ.get("OF_LENGTH_S", "0")))
 """
+_ABOUT_THE_DATA = {
+    "modalities": ["behavior"],
+    "project_name": "OpenScope",
+    "institution": "AIND",
+    "funding_source": ["NINDS"],
+    "investigators": ["Ana Berg"],
+    "ethics_review_id": "2408",
+    "stimulus_modalities": ["Visual"],
+    "mouse_platform_name": "running disc",
+}
+"""What the standard metadata lack otherwise."""
+
+_ELSEWHERE = ("//server/data", "E:/backup")
+"""Shares and disks of a rig: folders here."""
+
 _AUTHOR = ("-c", "user.name=Lab", "-c", "user.email=lab@localhost")
 
 
@@ -80,6 +96,7 @@ class Place:
             "script_path": "oddball.py",
             "output_root_folder": str(folder / "data"),
             "metadata_service_base_url": service,
+            **_ABOUT_THE_DATA,
         }
         self._write("params.json", subject_id="614173", user_id="ana", **values)
         (folder / "parameters").mkdir()
@@ -120,6 +137,9 @@ class Place:
             self._closed(0)
         line = re.sub(r"\bSESSION\b", "614173_2026-03-14_10-30-00", line)
         line = _SESSION.sub(lambda found: self._closed(names.index(found[0])), line)
+        for place in _ELSEWHERE:
+            if place in line:
+                line = line.replace(place, str(self._elsewhere(place, "sessions" in line)))
         if "openscope-demo/" in line and not (self.folder / "openscope-demo").exists():
             self._openscope("demo")
         if re.search(r"\bCLONE\b", line):
@@ -127,6 +147,15 @@ class Place:
             git("clone", "--quiet", str(self._repository), str(clone), folder=self.folder)
             line = line.replace("CLONE", str(clone))
         return line
+
+    def _elsewhere(self, place: str, sessions: bool) -> Path:
+        """A folder that stands for a share or a disk, with sessions in it or not."""
+        folder = self.folder.parent / "elsewhere" / re.sub(r"\W+", "-", place)
+        folder.mkdir(parents=True, exist_ok=True)
+        if sessions:
+            session = self._closed(0)
+            shutil.copytree(self.folder / "data" / session, folder / session, dirs_exist_ok=True)
+        return folder
 
     def _closed(self, number: int) -> str:
         """The name of a closed session."""

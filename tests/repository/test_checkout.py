@@ -478,7 +478,7 @@ def test_submodules_that_were_never_fetched_are_fetched(lab, tmp_path):
     assert (lab.path / "libs/lib/flow.bonsai").exists()
 
 
-@pytest.mark.parametrize("trouble", ["gone", "in the way"])
+@pytest.mark.parametrize("trouble", ["gone", "in the way", "Ctrl-C"])
 def test_a_submodule_that_cannot_follow_leaves_the_checkout_where_it_was(lab, tmp_path, trouble):
     lib = make_submodule(lab, tmp_path)
     first = lab.head
@@ -493,6 +493,14 @@ def test_a_submodule_that_cannot_follow_leaves_the_checkout_where_it_was(lab, tm
         error = refused(lab, "repository-not-found")
         assert ".gitmodules" in error.fix
         lib.with_name("elsewhere").rename(lib)
+    elif trouble == "Ctrl-C":
+
+        def interrupt(said: str) -> None:
+            if "submodules" in said:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            prepare(lab.resolve("main"), on_progress=interrupt)
     else:
         (lab.path / "libs/lib/new").write_text("mine")
         error = refused(lab, "repository-files-in-the-way")

@@ -223,10 +223,10 @@ class _Preparation(msgspec.Struct, eq=False):
         return any(line.startswith(b"-") for line in status.splitlines())
 
     def _submodules_followed(self, working: WorkingTree) -> bool:
-        """As `_update_submodules`; when that fails the checkout goes back to where it was."""
+        """As `_update_submodules`; when that does not come to its end, the checkout goes back."""
         try:
             return self._update_submodules(working.git)
-        except RepositoryError:
+        except (RepositoryError, KeyboardInterrupt):
             git, before = working.git, working.branch or working.head
             if working.head and working.head != self.resolved.commit:
                 git.run("checkout", "--no-overwrite-ignore", before, "--", expected=(0, 1, 128))

@@ -95,8 +95,9 @@ class Preparation:
         self._rig = find_rig_file(asked, rehearsal=self.options.rehearse)
         self.config = self._load_config({**self._rig.values, **asked})
         self._take(self._load(file))
-        self._answers |= self.collect_runtime_information()
-        self._take(self._load(file))
+        if answers := self.collect_runtime_information():
+            self._answers |= answers
+            self._take(self._load(file))
 
     def _load_config(self, named: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         config_path = named.get("config_path")

@@ -30,6 +30,7 @@ LONGEST_S = 180.0
 _SESSION = re.compile(r"\b614173_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\b")
 _OF_RUNNING = re.compile(r"(openscope (?:attach|stop)) \S+")
 _OF_THE_PAST = re.compile(r"openscope (last|sessions|catch-up|recover|serve)")
+_READS = re.compile(r"openscope (sessions|serve)")
 _SERVES = re.compile(r"openscope serve\b")
 _ADDRESS = r"https?://\S+\s"
 _ANSWERS = {
@@ -63,7 +64,7 @@ _ABOUT_THE_DATA = {
 }
 """What the standard metadata lack otherwise."""
 
-_ELSEWHERE = ("//server/data", "E:/backup")
+_ELSEWHERE = ("//server/data", "D:/sessions", "E:/backup")
 """Shares and disks of a rig: folders here."""
 
 _AUTHOR = ("-c", "user.name=Lab", "-c", "user.email=lab@localhost")
@@ -140,7 +141,9 @@ class Place:
         line = _SESSION.sub(lambda found: self._closed(names.index(found[0])), line)
         for place in _ELSEWHERE:
             if place in line:
-                line = line.replace(place, str(self._elsewhere(place, "sessions" in line)))
+                line = line.replace(
+                    place, str(self._elsewhere(place, _READS.search(line) is not None))
+                )
         if "openscope-demo/" in line and not (self.folder / "openscope-demo").exists():
             self._openscope("demo")
         if re.search(r"\bCLONE\b", line):

@@ -80,9 +80,12 @@ class Lab:
         ]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (folder / "journal.jsonl").write_text(text, encoding="utf-8")
-        values = bind(plan.parameters.model_dump(mode="json"), str(folder), folder.name)
+        records = plan.parameters.model_dump(mode="json")
+        bound = json.loads(
+            json.dumps(bind(records, str(folder), folder.name)),
+        )
         file = folder / "experiment_metadata" / "processed_parameters.json"
-        file.write_text(json.dumps(values), encoding="utf-8")
+        file.write_text(json.dumps(bound), encoding="utf-8")
         self.history.read([folder])
         return folder
 

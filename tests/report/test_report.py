@@ -309,3 +309,23 @@ def test_the_report_of_an_open_session_stays_out_of_its_folder(
     done = openscope("report", str(folder))
     assert done.stdout.strip() == str(workplace / f"{folder.name}_report.html")
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_session_that_a_power_cut_ended_is_told_to_its_last_sign(
+    past: Callable[..., Any],
+) -> None:
+    session = past().started().sampled(30).recorded()
+    session.printed("stdout", [(at, f"Trial {at}: hit") for at in range(25)])
+    log = session.folder / "logs" / "stdout.log"
+    log.write_bytes(log.read_bytes() + b"unseen\n")  # nobody noted its time any more
+    # The computer was started again: its clock begins anew.
+    session.add(3600 - 5000.0, "stage.entered", stage="closing")
+    session.judged(3601 - 5000.0, "lost", "The end of the acquisition was not seen.")
+    folder = session.closed(3602 - 5000.0)
+    text = _Text(_read(folder)).text
+    incident = text[text.index("What went wrong First") : text.rindex("Timeline")]
+    assert "First, 00:29 after the acquisition began: The last that was heard" in incident
+    assert "−29.0 s stdout Trial 0: hit" in incident
+    assert "0.0 s sample memory 429 MB" in incident
+    assert incident.index("later stdout unseen") > incident.index("0.0 s sample memory 429 MB")
+    assert "began at 09:08:07; nobody saw it end" in text

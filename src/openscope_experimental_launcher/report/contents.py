@@ -134,14 +134,14 @@ def is_record(name: str) -> bool:
 
 def to_send(folder: SessionFolder) -> list[str]:
     """What a bundle of the session has in it, in words."""
-    there = {name: size for name, size in _sizes(folder) if not name.endswith(".times")}
-    logs = [name for name in there if is_record(name) and name.startswith("logs/")]
-    records = sum(map(is_record, there)) - len(logs)
-    data = {name: bytes_ for name, bytes_ in there.items() if not is_record(name)}
+    there = [(name, taken) for name, taken in _sizes(folder) if not name.endswith(".times")]
+    logs = [name for name, _ in there if is_record(name) and name.startswith("logs/")]
+    data = [taken for name, taken in there if not is_record(name)]
+    records = len(there) - len(logs) - len(data)
     told = [
         "journal, manifest and this report",
         f"{count(records, 'record')}, {count(len(logs), 'log')}",
     ]
     if data:
-        told.append(f"not in it: {count(len(data), 'file')} of data, {size(sum(data.values()))}")
+        told.append(f"not in it: {count(len(data), 'file')} of data, {size(sum(data))}")
     return told

@@ -59,7 +59,8 @@ class End(NamedTuple):
 
 def end_of(story: Story) -> End | None:
     """When the acquisition ended, or was last heard of; None when nothing is known."""
-    ended = story.events("acquisition.ended")[-1:]
+    # A record forgets the end of an attempt when the next one begins.
+    ended = story.events("acquisition.ended")[-1:] if story.record.ended is not None else []
     alive = ended or [e for e in story.past.events if e["name"] not in _OF_CLOSING][-1:]
     if not alive:
         return None
@@ -80,9 +81,8 @@ def last_minute(story: Story, end: End) -> tuple[list[Entry], int]:
 def _events(story: Story, end: float) -> list[Entry]:
     found = [
         Entry(event["mono"] - end, "event", words)
-        for event in story.past.events
-        if -LAST_S <= event["mono"] - end <= LAST_S and event["mono"] <= story.end
-        if (words := event_in_words(event))
+        for event in story.until_closed
+        if -LAST_S <= event["mono"] - end <= LAST_S and (words := event_in_words(event))
     ]
     return found[-_EVENTS_SHOWN:]
 

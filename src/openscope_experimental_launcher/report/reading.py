@@ -59,11 +59,17 @@ class Story(NamedTuple):
         return as_object(self.past.plan.get("limits"))
 
     @property
+    def until_closed(self) -> list[dict[str, Any]]:
+        """The events until it was first closed; what is done to a closed session comes later."""
+        events = self.past.events
+        closed = (n for n, event in enumerate(events) if event["name"] == "session.closed")
+        return events[: next(closed, len(events)) + 1]
+
+    @property
     def end(self) -> float:
-        """The monotonic time at which it was first closed, or of its last event. What is done to
-        a closed session later, even after another start of the computer, is not of its time."""
-        closed = self.events("session.closed")[:1]
-        return max((event["mono"] for event in closed or self.past.events), default=0.0)
+        """The monotonic time at which it was first closed, or of its last event. After another
+        start of the computer the clock begins at 0 again: that is not of the session's time."""
+        return max((event["mono"] for event in self.until_closed), default=0.0)
 
     def events(self, *names: str) -> list[dict[str, Any]]:
         """The events of these names, in order."""

@@ -52,6 +52,8 @@ class Stage(NamedTuple):
 def happenings(story: Story) -> tuple[list[Happening], int]:
     """The events worth a line, and how many were left out in the middle."""
     begin, length = _span(story)
+    own = story.until_closed
+    later = [e for e in story.past.events[len(own) :] if e["name"] not in _OF_CLOSING]
     rows = [
         Happening(
             time_of_day(event["time"]),
@@ -60,8 +62,7 @@ def happenings(story: Story) -> tuple[list[Happening], int]:
             words,
             _place(event["mono"], begin, length),
         )
-        for event in story.past.events
-        if event["mono"] <= story.end or event["name"] not in _OF_CLOSING
+        for event in (*own, *later)
         if (words := event_in_words(event).lstrip("!✗ "))
     ]
     more = len(rows) - _EVENTS_SHOWN

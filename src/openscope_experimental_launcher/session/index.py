@@ -23,18 +23,28 @@ from typing import Any, NamedTuple, TypeVar
 from ..errors import SessionError
 from ..locks import ProcessLock
 from .folder import SessionFolder
+from .index_file import (
+    BUSY,
+    COLUMNS,
+    DAMAGED,
+    VERSION,
+    busy,
+    code_of,
+    connected,
+    has_full_text,
+    history_file,
+    opened,
+    tables,
+    write,
+)
 from .state import (
     known_roots,
     locks_folder,
     noted_for_history,
     open_sessions,
     remember_root,
-    state_folder,
 )
-from .summary import OPEN, Described, Summary, describe
-
-VERSION = 2
-"""Number of the index's layout; an index of another one is made again."""
+from .summary import OPEN, Summary, describe
 
 Progress = Callable[[int, int], object]
 """Told how many sessions of how many have been read."""
@@ -42,37 +52,8 @@ Progress = Callable[[int, int], object]
 T = TypeVar("T")
 
 _BATCH = 200
-_BUSY_WAIT_S = 5.0
 _JOURNAL_END = 8192
 _SHOWN_WHEN_AMBIGUOUS = 5
-_COLUMNS = Summary._fields[:-1]
-_DAMAGED = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FORMAT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_TABLES = f"""
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    {", ".join(_COLUMNS)},
-    journal_size,
-    UNIQUE (folder)
-);
-CREATE INDEX by_time ON sessions (began_s);
-CREATE INDEX by_name ON sessions (name);
-CREATE INDEX by_subject ON sessions (subject COLLATE NOCASE, began_s);
-CREATE INDEX by_rig ON sessions (rig COLLATE NOCASE, began_s);
-CREATE INDEX by_outcome ON sessions (outcome, began_s);
-CREATE TABLE parameters (id INTEGER PRIMARY KEY, value TEXT NOT NULL);
-"""
-_WORDS = "CREATE VIRTUAL TABLE words USING fts5(text, tokenize = 'unicode61 remove_diacritics 2')"
-_PLAIN_WORDS = "CREATE TABLE words (text TEXT NOT NULL)"
 
 
 class Query(NamedTuple):
@@ -116,7 +97,7 @@ class History:
         self.full_text = has_full_text() if full_text is None else full_text
         self.path = path or history_file(self.full_text)
         self._on_progress = on_progress
-        self._db = _opened(self.path) or self._made(keep_good=True)
+        self._db = opened(self.path) or self._made(keep_good=True)
 
     def close(self) -> None:
         """Close the file."""
@@ -130,7 +111,7 @@ class History:
             look: look whether their folders are still there (`Summary.present`).
         """
         where, values = self._condition(query)
-        asked = f"SELECT {', '.join(_COLUMNS)} FROM sessions{where} ORDER BY began_s DESC, id DESC"  # noqa: S608
+        asked = f"SELECT {', '.join(COLUMNS)} FROM sessions{where} ORDER BY began_s DESC, id DESC"  # noqa: S608
         if query.limit is not None or query.offset:
             asked += " LIMIT ? OFFSET ?"
             values += (-1 if query.limit is None else query.limit, query.offset)
@@ -145,7 +126,7 @@ class History:
 
     def names(self, column: str) -> list[str]:
         """The different values of a column of `Summary`, such as all subjects, in order."""
-        if column not in _COLUMNS:
+        if column not in COLUMNS:
             raise ValueError(f"the history has no {column}")
         asked = f"SELECT DISTINCT {column} FROM sessions ORDER BY 1"  # noqa: S608
         return [str(row[0]) for row in self._do(lambda db: db.execute(asked).fetchall())]
@@ -156,7 +137,7 @@ class History:
         within = "SELECT {} FROM sessions WHERE instr(lower(name), lower(?)) "
         within += "ORDER BY began_s DESC LIMIT ?"
         for asked in (exact, within):
-            filled, values = asked.format(", ".join(_COLUMNS)), (part, limit or -1)
+            filled, values = asked.format(", ".join(COLUMNS)), (part, limit or -1)
             rows = self._do(lambda db, f=filled, v=values: db.execute(f, v).fetchall())  # type: ignore[misc]
             if rows:
                 return _looked_after(rows)
@@ -165,7 +146,7 @@ class History:
     def last_of(self, subject: str, limit: int) -> list[tuple[Summary, dict[str, Any]]]:
         """A subject's last sessions that were closed and no rehearsals, newest first, each with
         its parameters by their paths."""
-        columns = ", ".join(_COLUMNS)
+        columns = ", ".join(COLUMNS)
         asked = (
             f"SELECT {columns}, value FROM sessions JOIN parameters USING (id) "  # noqa: S608
             "WHERE subject = ? COLLATE NOCASE AND NOT rehearsal AND outcome <> ? "
@@ -255,9 +236,9 @@ class History:
         try:
             return work(self._db)
         except sqlite3.DatabaseError as error:
-            if _code_of(error) in _BUSY:
-                raise _busy(self.path) from error
-            if _code_of(error) not in _DAMAGED:
+            if code_of(error) in BUSY:
+                raise busy(self.path) from error
+            if code_of(error) not in DAMAGED:
                 raise
         self._db.close()
         self._db = self._made(keep_good=False)
@@ -268,7 +249,7 @@ class History:
         try:
             with ProcessLock(locks_folder() / "history.lock"):
                 # Another process may have made it while this one waited for the lock.
-                found = _opened(self.path) if keep_good else None
+                found = opened(self.path) if keep_good else None
                 return found or self._filled(self.path)
         except (OSError, sqlite3.Error):
             return self._filled(None)
@@ -277,9 +258,9 @@ class History:
         if path is not None:
             for part in ("", "-wal", "-shm"):
                 Path(f"{path}{part}").unlink(missing_ok=True)
-        db = _connected(path)
+        db = connected(path)
         try:
-            db.executescript(_TABLES + (_WORDS if self.full_text else _PLAIN_WORDS))
+            db.executescript(tables(self.full_text))
             _read(db, _all_folders(), self._on_progress)
             db.execute(f"PRAGMA user_version = {VERSION}")  # only now is it whole
         except BaseException:
@@ -298,18 +279,6 @@ def open_history(on_progress: Progress = lambda done, total: None) -> Iterator[H
     with closing(History(on_progress=on_progress)) as history:
         history.take_in()
         yield history
-
-
-def has_full_text() -> bool:
-    """Whether this Python's SQLite has its full-text index, FTS5."""
-    with closing(sqlite3.connect(":memory:")) as db:
-        return bool(db.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone())
-
-
-def history_file(full_text: bool) -> Path:
-    """Where the index is kept; those with and without full text do not share a file."""
-    kind = "" if full_text else "-plain"
-    return state_folder() / "history" / f"sessions-{VERSION}{kind}.sqlite"
 
 
 def sessions_below(root: Path) -> list[Path]:
@@ -360,54 +329,6 @@ def locate(named: str, on_progress: Progress = lambda done, total: None) -> Sess
     )
 
 
-def _opened(path: Path) -> sqlite3.Connection | None:
-    """The index of this version that is there, or None.
-
-    Raises:
-        SessionError: another process keeps it locked.
-    """
-    if not path.is_file():
-        return None
-    db = None
-    try:
-        db = _connected(path)
-        if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
-            return db
-    except sqlite3.Error as error:
-        if _code_of(error) in _BUSY:  # whole, and not to be made again
-            raise _busy(path) from error
-    if db is not None:
-        db.close()
-    return None
-
-
-def _code_of(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _busy(path: Path) -> SessionError:
-    return SessionError(
-        "Another program is at work on the history.",
-        code="history-busy",
-        where=str(path),
-        fix="Try again; sessions do not wait for it.",
-    )
-
-
-def _connected(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    # Transactions are begun by hand, see _read.
-    db = sqlite3.connect(path or ":memory:", timeout=_BUSY_WAIT_S, isolation_level=None)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
 def _all_folders() -> list[Path]:
     noted = [*(folder for _, folder in noted_for_history()), *open_sessions()]
     roots = dict.fromkeys([*known_roots(), *(folder.parent for folder in noted)])
@@ -424,33 +345,6 @@ def _read(db: sqlite3.Connection, folders: Sequence[Path], on_progress: Progress
             on_progress(number, len(folders))
         taken += write(db, filter(None, described))
     return taken
-
-
-def write(db: sqlite3.Connection, sessions: Iterable[Described]) -> int:
-    """Put sessions into the index in one transaction; returns how many they were."""
-    places = ", ".join("?" for _ in range(len(_COLUMNS) + 2))
-    insert = f"INSERT INTO sessions (id, {', '.join(_COLUMNS)}, journal_size) VALUES ({places})"  # noqa: S608
-    number = 0
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for session in sessions:
-            number += 1
-            folder = session.summary.folder
-            known = db.execute("SELECT id FROM sessions WHERE folder = ?", (folder,)).fetchone()
-            if known:
-                db.execute("DELETE FROM sessions WHERE id = ?", known)
-                db.execute("DELETE FROM words WHERE rowid = ?", known)
-            row = (known[0] if known else None, *session.summary[:-1], session.journal_size)
-            rowid = db.execute(insert, row).lastrowid
-            db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (rowid, session.text))
-            kept = json.dumps(session.parameters)
-            db.execute("INSERT OR REPLACE INTO parameters VALUES (?, ?)", (rowid, kept))
-        db.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
-    return number
 
 
 def _looked_after(rows: Iterable[tuple[Any, ...]]) -> list[Summary]:

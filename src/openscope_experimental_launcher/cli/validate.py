@@ -75,5 +75,4 @@ def _as_json(part: Part) -> dict[str, Any]:
 def _tell(folder: SessionFolder, parts: list[Part]) -> None:
     from ..display.screens import show_parts
 
-    sys.stdout.write(f"{folder.path}\n")
-    show_parts(parts, stream=sys.stdout)
+    show_parts(str(folder.path), parts)

@@ -221,16 +221,20 @@ def _file_lines(rows: Sequence[tuple[str, Sequence[Finding]]], stream: TextIO) -
 
 
 def show_parts(
-    rows: Sequence[tuple[str, str, Sequence[Finding]]], *, stream: TextIO | None = None
+    title: str,
+    rows: Sequence[tuple[str, str, Sequence[Finding]]],
+    *,
+    stream: TextIO | None = None,
 ) -> None:
     """The parts of one thing that was looked at, in a table.
 
     Args:
+        title: what was looked at.
         rows: each part's name, what was found in it, and what is not as it should be.
         stream: where to print; standard output when not given.
     """
     stream = stream or sys.stdout
-    print_lines(_part_lines(rows, stream), stream)
+    print_lines([[(one_line(title), "")], *_part_lines(rows, stream)], stream)
 
 
 def _part_lines(

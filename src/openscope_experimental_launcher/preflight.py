@@ -295,11 +295,14 @@ def busy_findings(plan: Plan) -> list[Finding]:
     """Errors for acquisitions that run on this rig or from this checkout, their launchers alive or
     not."""
     checkout = str(plan.code.path) if plan.code else ""
-    return [
-        _busy(run.get("session_uuid", "?"), run.get("rig_id", ""), run.get("user_id", ""))
-        for run in live_runs(runs_folder())
-        if _excludes(run, plan) or (checkout and run.get("checkout") == checkout)
-    ]
+    findings = []
+    for run in live_runs(runs_folder()):
+        session, user = run.get("session_uuid", "?"), run.get("user_id", "")
+        if _excludes(run, plan):
+            findings.append(_busy(session, run.get("rig_id", ""), user))
+        elif checkout and run.get("checkout") == checkout:
+            findings.append(_checkout_busy(session, checkout, user))
+    return findings
 
 
 def _excludes(run: Mapping[str, Any], plan: Plan) -> bool:
@@ -328,4 +331,15 @@ def _busy(session: str, rig_id: str, user: str) -> Finding:
         f"The rig is in use: {session}{by} is running.",
         where=f"rig {rig_id}",
         fix="Wait for its end, or stop it in its own window.",
+    )
+
+
+def _checkout_busy(session: str, checkout: str, user: str) -> Finding:
+    by = f" started by {user}" if user else ""
+    return Finding(
+        "error",
+        "checkout-busy",
+        f"The checkout is in use: {session}{by} is running from it.",
+        where=checkout,
+        fix="Wait for its end, or give this file another folder: local_repository_path.",
     )

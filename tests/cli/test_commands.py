@@ -139,6 +139,9 @@ def test_a_second_session_on_the_rig_is_refused(
     assert second.returncode == 1
     assert "in use" in second.stderr and "614173" in second.stderr
     assert len(list((workplace / "data").iterdir())) == 1
+    beside = openscope("check", str(file), "--set", "rig_id=another")
+    assert beside.returncode == 1
+    assert "The checkout is in use" in beside.stdout and "local_repository_path" in beside.stdout
     # The launcher is lost, the acquisition goes on under its guard: the rig is still in use.
     first.kill()
     first.wait()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import logging
 import socket
 import ssl
@@ -24,12 +22,11 @@ from ..session.summary import OPEN
 from .app import LivePage
 from .finding import OpenSessions
 from .gate import Gate, Keys, names_of
+from .listening import is_loopback, listen_at
 from .watcher import Watcher
 
 _LOG_BYTES = 1_000_000
 _END_S = 1  # for what is being answered at the end
-_REFUSED = frozenset({errno.EACCES, errno.EPERM, 10013})
-_TAKEN = frozenset({errno.EADDRINUSE, 10048})
 
 
 class Settings(NamedTuple):
@@ -90,7 +87,7 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
     _check_certificate(settings)
     for root in settings.roots:
         _check_root(root)
-    with _listening(settings.host, settings.port) as listener:
+    with listen_at(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
         keys = Keys()
         live = LivePage(
@@ -115,6 +112,7 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
             log_config=None,
             access_log=False,  # it would hold the key
             server_header=False,
+            proxy_headers=False,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
             timeout_graceful_shutdown=_END_S,
@@ -149,16 +147,6 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a name or address leads to this very machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _scheme(settings: Settings) -> str:
     return "https" if settings.certificate else "http"
 
@@ -168,57 +156,6 @@ def _named(host: str, loopback: bool) -> str:
     if host in ("0.0.0.0", "::", ""):  # noqa: S104 - everywhere
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:
-        raise _no_such_place(host, error) from error
-    listener = socket.socket(family, kind)
-    try:
-        if sys.platform == "win32":  # there, two programs could share a port otherwise
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise _not_listening(host, port, error) from error
-    return listener
-
-
-def _not_listening(host: str, port: int, error: OSError) -> LauncherError:
-    where = f"--host {host} --port {port}"
-    if error.errno in _TAKEN:
-        return LauncherError(
-            "Another program listens on this port; it may be another live page.",
-            code="web-port-taken",
-            where=where,
-            fix=f"Open that page, or take another port: --port {port + 1}, or --port 0 for any "
-            "that is free.",
-        )
-    if error.errno in _REFUSED:
-        return LauncherError(
-            "This account may not listen on this port.",
-            code="web-port-refused",
-            where=where,
-            fix="Take one above 1023, such as --port 8484.",
-        )
-    return _no_such_place(host, error)
-
-
-def _no_such_place(host: str, error: Exception) -> LauncherError:
-    said = getattr(error, "strerror", None) or error
-    return LauncherError(
-        f"This machine has no such address: {said}.",
-        code="web-host-unknown",
-        where=f"--host {host}",
-        fix="Give one of this machine's own addresses, or 0.0.0.0 for all of them.",
-    )
 
 
 def _check_certificate(settings: Settings) -> None:
@@ -250,8 +187,10 @@ def _known_to_be_closed(roots: tuple[Path, ...]) -> list[str]:
     """Take the sessions below the roots into the history, as far as they are not in it; returns
     the folders of all that are closed."""
     with open_history(Progress(sys.stderr)) as history:
+        if not roots:
+            return []
         known = {session.folder for session in history.find(look=False)}
         for root in roots:
             remember_root(root)
             history.read([path for path in sessions_below(root) if str(path) not in known])
-        return [s.folder for s in history.find(look=False) if s.outcome != OPEN]
+        return [session.folder for session in history.find(look=False) if session.outcome != OPEN]

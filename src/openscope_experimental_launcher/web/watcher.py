@@ -20,8 +20,9 @@ from ..session.folder import SessionFolder
 from ..session.notes import waiting_notes
 from ..supervision.strays import run_lives
 from ..supervision.supervisor import runs_of
-from .feed import Change, Feed, Line, Point, State
+from .feed import Change, Feed, Line, State
 from .finding import OpenSessions
+from .measures import Point
 
 LOOK_S = 0.1
 """Between two looks at the journals: what a person sees at once."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from openscope_experimental_launcher.session.state import session_lock
 from report.conftest import Past
 from web.serving import COMMAND, Running, Served, wait_for
 
@@ -158,3 +159,20 @@ def test_sessions_of_another_account_are_shown_and_left_alone(
     for act in ("note", "stop", "recover"):
         status, said = served.post(f"/api/sessions/{seen[0]['id']}/{act}", {"text": "x"})
         assert status == 409 and said["code"] == "session-not-so"
+
+
+def test_a_recovery_that_fails_says_why(serve: Serve, running: Begin) -> None:
+    session = running()
+    session.lose()
+    served = serve().sign_in()
+    seen = wait_for(
+        lambda: [s for s in served.sessions() if s["state"] == "interrupted"], every_s=0.3
+    )
+    lock = session_lock(session.folder)
+    assert lock.acquire()  # somebody else has begun just now
+    status, _ = served.post(f"/api/sessions/{seen[0]['id']}/recover")
+    assert status == 200
+    warnings = wait_for(lambda: served.session(session.folder)["warnings"], every_s=0.3)
+    assert warnings[0].startswith("✗ The recovery failed: ")
+    assert "This session has a launcher, which is still at work." in warnings[0]
+    lock.release()

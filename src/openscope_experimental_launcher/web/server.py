@@ -76,15 +76,7 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
         KeyboardInterrupt: at the end.
     """
     loopback = is_loopback(settings.host)
-    if not (loopback or settings.certificate or settings.unencrypted):
-        raise LauncherError(
-            "Other machines would reach the page without encryption, its key and all it shows.",
-            code="web-unencrypted",
-            where=f"--host {settings.host}",
-            fix="Give --certificate FILE and --key FILE, or say --unencrypted on a network that "
-            "you trust.",
-        )
-    _check_certificate(settings)
+    _check_encryption(settings, loopback)
     for root in settings.roots:
         _check_root(root)
     with listen_at(settings.host, settings.port) as listener:
@@ -104,24 +96,27 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
             encrypted=settings.certificate is not None,
             read_only=settings.read_only,
         )
-        config = uvicorn.Config(
-            gate,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,  # it would hold the key
-            server_header=False,
-            proxy_headers=False,
-            ssl_certfile=settings.certificate,
-            ssl_keyfile=settings.key,
-            timeout_graceful_shutdown=_END_S,
-        )
-        place = f"{_scheme(settings)}://{_named(settings.host, loopback)}:{port}/?token="
         _log_to(state_folder() / "live-page.log")
+        place = f"{_scheme(settings)}://{_named(settings.host, loopback)}:{port}/?token="
         on_open(Addresses(place + keys.token, place + keys.once, loopback))
         live.start()
-        _Server(config, live.end).run(sockets=[listener])
+        _Server(_config(gate, settings), live.end).run(sockets=[listener])
+
+
+def _config(gate: Gate, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        gate,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # it would hold the key
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+        timeout_graceful_shutdown=_END_S,
+    )
 
 
 def _log_to(file: Path) -> None:
@@ -158,7 +153,15 @@ def _named(host: str, loopback: bool) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _check_certificate(settings: Settings) -> None:
+def _check_encryption(settings: Settings, loopback: bool) -> None:
+    if not (loopback or settings.certificate or settings.unencrypted):
+        raise LauncherError(
+            "Other machines would reach the page without encryption, its key and all it shows.",
+            code="web-unencrypted",
+            where=f"--host {settings.host}",
+            fix="Give --certificate FILE and --key FILE, or say --unencrypted on a network that "
+            "you trust.",
+        )
     if settings.certificate is None:
         return
     try:

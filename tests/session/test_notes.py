@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,23 @@ def test_notes_of_other_sessions_and_foreign_files_are_left_alone(
     take_in_notes(tmp_path, _journal(tmp_path))
     assert _notes(tmp_path) == [("here", "A")]
     assert len(waiting_notes(tmp_path / "other")) == 1
+
+
+def test_a_note_waits_while_the_disk_of_its_session_is_full(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "fallback")
+    journal.open(small_disk / "journal.jsonl")
+    with suppress(OSError), (small_disk / "data").open("wb", buffering=0) as data:
+        while True:
+            data.write(bytes(4096))
+    leave_note(small_disk, "the disk is full " + "x" * 8000, "A")
+    for _ in range(2):
+        take_in_notes(small_disk, journal)
+    journal.close()
+    assert len(waiting_notes(small_disk)) == 1
+    (small_disk / "data").unlink()
+    journal = _journal(small_disk)
+    take_in_notes(small_disk, journal)
+    assert [by for _, by in _notes(small_disk)] == ["A"]
+    assert waiting_notes(small_disk) == []

@@ -158,3 +158,18 @@ def test_sessions_of_another_account_are_shown_and_left_alone(
     for act in ("note", "stop", "recover"):
         status, said = served.post(f"/api/sessions/{seen[0]['id']}/{act}", {"text": "x"})
         assert status == 409 and said["code"] == "session-not-so"
+
+
+def test_a_recovery_that_fails_says_why(serve: Serve, running: Begin) -> None:
+    session = running()
+    session.lose()
+    served = serve().sign_in()
+    seen = wait_for(
+        lambda: [s for s in served.sessions() if s["state"] == "interrupted"], every_s=0.3
+    )
+    (session.folder / "manifest.json").mkdir()  # so that it cannot be sealed
+    status, _ = served.post(f"/api/sessions/{seen[0]['id']}/recover")
+    assert status == 200
+    warnings = wait_for(lambda: served.session(session.folder)["warnings"], every_s=0.3)
+    assert warnings[0].startswith("✗ The recovery failed: ")
+    assert "manifest.json" in warnings[0]

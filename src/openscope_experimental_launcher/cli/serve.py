@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,10 +89,9 @@ def main(args: argparse.Namespace) -> int:
         if args.open:
             _open(addresses.once)
 
-    try:
+    with suppress(KeyboardInterrupt):
         serve(settings, say)
-    except KeyboardInterrupt:
-        sys.stdout.write("\nThe page is closed; sessions go on.\n")
+    sys.stdout.write("\nThe page is closed; sessions go on.\n")
     return EXIT_OK
 
 

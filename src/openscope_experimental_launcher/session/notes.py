@@ -64,6 +64,8 @@ def waiting_notes(session_folder: Path) -> list[WaitingNote]:
 def take_in_notes(session_folder: Path, journal: Journal) -> None:
     """Take the notes that were left for a session into its journal.
 
+    While that cannot be written where it belongs, they stay where they are.
+
     Args:
         session_folder: absolute path of the session folder.
         journal: its journal, open, with the session's lock held by this process.
@@ -71,6 +73,8 @@ def take_in_notes(session_folder: Path, journal: Journal) -> None:
     for file, note in _waiting(session_folder):
         event = NoteAdded(note.text, note.by)
         journal.import_note(event, number=note.number, time=note.time, mono=note.mono)
+        if journal.failure is not None:
+            return
         with suppress(OSError):  # what stays (Windows: while it is read) is not taken in twice
             file.unlink()
 

@@ -82,7 +82,7 @@ def recover(folder: SessionFolder, on_failure: Callable[[str], object]) -> None:
 
     def see_it_end() -> None:
         if process.wait() != 0:
-            on_failure(f"The recovery failed: {one_line(tail(log)[-_SAID:])}")
+            on_failure(f"✗ The recovery failed: {one_line(tail(log)[-_SAID:])}")
 
     threading.Thread(target=see_it_end, daemon=True).start()
 

@@ -6,7 +6,6 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -15,8 +14,6 @@ from ..display.view import Output, SessionView
 from ..display.words import size, stage_name
 from ..jsonl import LineFollower
 from ..report import REPORT_NAME
-from ..report.plots import Quantity, quantities
-from ..report.samples import Samples, thinned
 from ..report.words import LONG_TEXT, shown
 from ..session.estimate import estimate_duration
 from ..session.folder import SessionFolder
@@ -24,7 +21,7 @@ from ..session.journal import is_event
 from ..session.notes import WaitingNote
 from ..session.past import as_object
 from ..session.state import short_hash
-from .trend import LOOKS_BACK_S, seconds_until
+from .measures import Measures, Point
 
 State = Literal["running", "unattended", "interrupted", "elsewhere", "closed", "gone"]
 """As in `recovery`; `elsewhere`: not opened by this account on this computer, and only watched;
@@ -33,18 +30,9 @@ State = Literal["running", "unattended", "interrupted", "elsewhere", "closed", "
 Line = tuple[int, str, str]
 """A number of its own, the stream, and the text."""
 
-Point = list[float | None]
-"""Seconds since the start, memory (MB), memory of the computer (%), processor (% of a core), free
-space (GB)."""
-
-_PLACES = {"memory": 1, "system": 2, "cpu": 3, "disk": 4}
-"""Where the quantities of a report stand in a point."""
-
 _LINES_KEPT = 300
 _LINES_AT_ONCE = 40
 _LINE_LENGTH = 500
-_BUCKETS = 250
-_RECENT = 300
 _NOTES_SHOWN = 50
 
 
@@ -97,12 +85,9 @@ class Feed:
         self.plan: Mapping[str, Any] = {}
         self._stop_grace_s: float | None = None
         self._usual_s: float | None = None
-        self._samples = Samples()
-        self._recent: deque[Point] = deque(maxlen=_RECENT)
-        self._quantities: list[Quantity] = []
+        self._measures = Measures()
         self._lines: deque[Line] = deque(maxlen=_LINES_KEPT)
         self._number = 0
-        self._zero: float | None = None
         self._opened: float | None = None
         self._started: float | None = None
         self._force_at: float | None = None
@@ -153,16 +138,11 @@ class Feed:
             self._opened = mono
         if event["name"] == "acquisition.started":
             self._started, self._force_at = mono, None
-            self._zero = mono if self._zero is None else self._zero
-            self._samples.attempt_begins()
-            self._recent.clear()
+            self._measures.attempt_begins(mono)
         elif event["name"] == "acquisition.stop_requested":
             self._force_at = mono + (event["data"].get("kill_in_s") or 0.0)
         elif event["name"] == "acquisition.sampled":
-            self._samples.add(mono, event["data"])
-            self._recent.append(self._point(mono, event["data"]))
-            if len(self._samples) == 1:
-                self._quantities = list(quantities(self._limits(), self._samples))
+            self._measures.add(mono, event["data"])
 
     def _numbered(self, output: Output) -> Iterator[Line]:
         texts = output.lines[-_LINES_AT_ONCE:]
@@ -173,16 +153,6 @@ class Feed:
         for text in texts:
             self._number += 1
             yield self._number, output.stream, shown(text, _LINE_LENGTH)
-
-    def _point(self, mono: float, data: Mapping[str, Any]) -> Point:
-        free_mb = data.get("disk_free_mb")
-        return [
-            round(mono - (self._zero or 0.0), 2),
-            data.get("memory_mb"),
-            data.get("system_percent"),
-            None,
-            None if free_mb is None else free_mb / 1000,
-        ]
 
     # -- now and then ------------------------------------------------------------------------------
 
@@ -197,27 +167,12 @@ class Feed:
         parameters = _json_object(self.folder.metadata / "processed_parameters.json")
         self._stop_grace_s = _number(parameters.get("stop_grace_s"))
         self._usual_s = estimate_duration(self.folder.path.parent, parameters)
-        self._quantities = list(quantities(self._limits(), self._samples))
+        self._measures.set_limits(self._limits())
 
     def forecast(self) -> None:
         """Say what limit will be reached, and when, if all goes on as in the last minutes."""
-        self._forecasts = []
-        if not self.view.running():
-            return
-        begin = (self.last_point() or [0.0])[0] or 0.0
-        recent = [point for point in self._recent if (point[0] or 0.0) > begin - LOOKS_BACK_S]
-        for quantity in self._quantities:
-            place = _PLACES[quantity.key]
-            known = [(p[0] or 0.0, p[place] or 0.0) for p in recent if p[place] is not None]
-            if quantity.limit is None or not known:
-                continue
-            times, values = zip(*known, strict=True)
-            left_s = seconds_until(times, values, quantity.limit, upper=quantity.upper)
-            if left_s is not None and left_s < (self._left_s() or left_s + 1):
-                when = datetime.now() + timedelta(seconds=left_s)
-                limit = f"{quantity.limit:,.4g} {quantity.unit}"
-                words = f"{quantity.title}: at this rate at its limit of {limit} at {when:%H:%M}."
-                self._forecasts.append(words)
+        running = self.view.running()
+        self._forecasts = list(self._measures.forecasts(self._left_s())) if running else []
 
     def _left_s(self) -> float | None:
         limit_s, ran_s = _number(self._limits().get("max_duration_s")), self.view.acquisition_s()
@@ -270,9 +225,8 @@ class Feed:
     def _ran_s(self) -> float | None:
         if self.view.record.ended is not None:
             return self.view.acquisition_s()
-        if self._zero is None:
-            return None
-        return max(self._last_mono - self._zero, 0.0)
+        zero = self._measures.zero
+        return None if zero is None else max(self._last_mono - zero, 0.0)
 
     def acts(self) -> dict[str, bool]:
         """What can be done with it now."""
@@ -291,34 +245,16 @@ class Feed:
 
     def detail(self) -> dict[str, Any]:
         """What it was so far: curves with every peak, and the last lines."""
-        whole = quantities(self._limits(), self._samples)
         return {
             "id": self.id,
             "epoch": self.epoch,
-            "plots": [self._plot(quantity) for quantity in whole],
+            "plots": self._measures.plots(),
             "lines": list(self._lines),
-        }
-
-    def _plot(self, quantity: Quantity) -> dict[str, Any]:
-        at, values = thinned(quantity.curve, _BUCKETS)
-        zero = self._zero or 0.0
-        return {
-            "key": quantity.key,
-            "title": quantity.title,
-            "unit": quantity.unit,
-            "limit": quantity.limit,
-            "limit_words": quantity.limit_words,
-            "at": [round(when - zero, 2) for when in at],
-            "values": [float(f"{value:.5g}") for value in values],
         }
 
     def last_point(self) -> Point | None:
         """The newest measurement."""
-        if not self._recent:
-            return None
-        cpu = self.view.cpu_percent
-        at, memory, system, _, free = self._recent[-1]
-        return [at, memory, system, None if cpu is None else round(cpu, 1), free]
+        return self._measures.last_point(self.view.cpu_percent)
 
     def has_grown(self) -> bool:
         """Whether its journal has, since this was last asked."""

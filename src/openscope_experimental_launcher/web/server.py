@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import logging
 import socket
 import ssl
@@ -24,12 +22,11 @@ from ..session.summary import OPEN
 from .app import LivePage
 from .finding import OpenSessions
 from .gate import Gate, Keys, names_of
+from .listening import is_loopback, listen_at
 from .watcher import Watcher
 
 _LOG_BYTES = 1_000_000
 _END_S = 1  # for what is being answered at the end
-_REFUSED = frozenset({errno.EACCES, errno.EPERM, 10013})
-_TAKEN = frozenset({errno.EADDRINUSE, 10048})
 
 
 class Settings(NamedTuple):
@@ -79,18 +76,10 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
         KeyboardInterrupt: at the end.
     """
     loopback = is_loopback(settings.host)
-    if not (loopback or settings.certificate or settings.unencrypted):
-        raise LauncherError(
-            "Other machines would reach the page without encryption, its key and all it shows.",
-            code="web-unencrypted",
-            where=f"--host {settings.host}",
-            fix="Give --certificate FILE and --key FILE, or say --unencrypted on a network that "
-            "you trust.",
-        )
-    _check_certificate(settings)
+    _check_encryption(settings, loopback)
     for root in settings.roots:
         _check_root(root)
-    with _listening(settings.host, settings.port) as listener:
+    with listen_at(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
         keys = Keys()
         live = LivePage(
@@ -107,23 +96,27 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
             encrypted=settings.certificate is not None,
             read_only=settings.read_only,
         )
-        config = uvicorn.Config(
-            gate,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,  # it would hold the key
-            server_header=False,
-            ssl_certfile=settings.certificate,
-            ssl_keyfile=settings.key,
-            timeout_graceful_shutdown=_END_S,
-        )
-        place = f"{_scheme(settings)}://{_named(settings.host, loopback)}:{port}/?token="
         _log_to(state_folder() / "live-page.log")
+        place = f"{_scheme(settings)}://{_named(settings.host, loopback)}:{port}/?token="
         on_open(Addresses(place + keys.token, place + keys.once, loopback))
         live.start()
-        _Server(config, live.end).run(sockets=[listener])
+        _Server(_config(gate, settings), live.end).run(sockets=[listener])
+
+
+def _config(gate: Gate, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        gate,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # it would hold the key
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+        timeout_graceful_shutdown=_END_S,
+    )
 
 
 def _log_to(file: Path) -> None:
@@ -149,16 +142,6 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a name or address leads to this very machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _scheme(settings: Settings) -> str:
     return "https" if settings.certificate else "http"
 
@@ -170,58 +153,15 @@ def _named(host: str, loopback: bool) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:
-        raise _no_such_place(host, error) from error
-    listener = socket.socket(family, kind)
-    try:
-        if sys.platform == "win32":  # there, two programs could share a port otherwise
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise _not_listening(host, port, error) from error
-    return listener
-
-
-def _not_listening(host: str, port: int, error: OSError) -> LauncherError:
-    where = f"--host {host} --port {port}"
-    if error.errno in _TAKEN:
-        return LauncherError(
-            "Another program listens on this port; it may be another live page.",
-            code="web-port-taken",
-            where=where,
-            fix=f"Open that page, or take another port: --port {port + 1}, or --port 0 for any "
-            "that is free.",
+def _check_encryption(settings: Settings, loopback: bool) -> None:
+    if not (loopback or settings.certificate or settings.unencrypted):
+        raise LauncherError(
+            "Other machines would reach the page without encryption, its key and all it shows.",
+            code="web-unencrypted",
+            where=f"--host {settings.host}",
+            fix="Give --certificate FILE and --key FILE, or say --unencrypted on a network that "
+            "you trust.",
         )
-    if error.errno in _REFUSED:
-        return LauncherError(
-            "This account may not listen on this port.",
-            code="web-port-refused",
-            where=where,
-            fix="Take one above 1023, such as --port 8484.",
-        )
-    return _no_such_place(host, error)
-
-
-def _no_such_place(host: str, error: Exception) -> LauncherError:
-    said = getattr(error, "strerror", None) or error
-    return LauncherError(
-        f"This machine has no such address: {said}.",
-        code="web-host-unknown",
-        where=f"--host {host}",
-        fix="Give one of this machine's own addresses, or 0.0.0.0 for all of them.",
-    )
-
-
-def _check_certificate(settings: Settings) -> None:
     if settings.certificate is None:
         return
     try:
@@ -250,8 +190,10 @@ def _known_to_be_closed(roots: tuple[Path, ...]) -> list[str]:
     """Take the sessions below the roots into the history, as far as they are not in it; returns
     the folders of all that are closed."""
     with open_history(Progress(sys.stderr)) as history:
+        if not roots:
+            return []
         known = {session.folder for session in history.find(look=False)}
         for root in roots:
             remember_root(root)
             history.read([path for path in sessions_below(root) if str(path) not in known])
-        return [s.folder for s in history.find(look=False) if s.outcome != OPEN]
+        return [session.folder for session in history.find(look=False) if session.outcome != OPEN]

@@ -20,8 +20,9 @@ from ..session.folder import SessionFolder
 from ..session.notes import waiting_notes
 from ..supervision.strays import run_lives
 from ..supervision.supervisor import runs_of
-from .feed import Change, Feed, Line, Point, State
+from .feed import Change, Feed, Line, State
 from .finding import OpenSessions
+from .measures import Point
 
 LOOK_S = 0.1
 """Between two looks at the journals: what a person sees at once."""
@@ -105,10 +106,13 @@ class Watcher(threading.Thread):
 
     def _catch_up(self) -> None:
         """Look, if nobody has looked for a while because no page was open."""
-        if not self._pages:
-            for _ in range(2):  # what a session does is known when its journal is
-                self._look_around(time.monotonic())
-                self._look()
+        if self._pages:
+            return
+        for _ in range(2):  # what a session does is known when its journal is
+            failure = attempt(lambda: self._look_around(time.monotonic()))
+            if failure is not None:  # what is known is told all the same
+                _log.error(failure.traceback)
+            self._look()
 
     def _feed(self, number: str) -> Feed | None:
         return next((feed for feed in self._feeds.values() if feed.id == number), None)
@@ -130,6 +134,7 @@ class Watcher(threading.Thread):
                 failure = attempt(partial(self._tell_news, began))
             if failure is not None:
                 _log.error(failure.traceback)
+                time.sleep(_SLOW_S)
             time.sleep(max(began + LOOK_S - time.monotonic(), LOOK_S / 5))
 
     def _tell_news(self, now: float) -> None:
@@ -220,7 +225,6 @@ class Watcher(threading.Thread):
 
     def _see_to(self, feed: Feed, state: State, now: float) -> None:
         if state != feed.state:
-            _log.info("%s: %s", feed.folder.name, state)
             feed.state = state
             feed.over_at = now if state in ("closed", "gone") else None
             runs = runs_of(feed.folder) if state in ("unattended", "interrupted") else []

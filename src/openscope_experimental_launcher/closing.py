@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import Finding, attempt
+from .errors import Finding, SessionError, attempt
 from .files import write_json
 from .session.folder import SessionFolder
 from .session.journal import Journal, ManifestSealed, SessionClosed, StageEntered, finding_event
@@ -75,6 +75,22 @@ def close_session(closing: Closing) -> SessionRecord:
     return finish_closing(closing, record)
 
 
+def left_open(folder: SessionFolder, kept: Path, error: OSError) -> SessionError:
+    """What is told of a session whose records could not be written.
+
+    Args:
+        folder: the session folder.
+        kept: where its last records are.
+        error: what the system said.
+    """
+    return SessionError(
+        f"The session's records cannot be written to its folder: {error.strerror or error}.",
+        code="session-left-open",
+        where=f"{folder.path}; the last records are in {kept}",
+        fix=f"Bring its disk back, or make room on it; then: openscope recover {folder.path}",
+    )
+
+
 def _archive(
     archive: Callable[[SessionRecord], object], journal: Journal, record: SessionRecord
 ) -> None:
@@ -106,6 +122,7 @@ def finish_closing(closing: Closing, record: SessionRecord) -> SessionRecord:
 
 def finish_runtime(folder: SessionFolder, record: SessionRecord, closed_by: str) -> None:
     """Complete `runtime_information.json` with how the session went."""
+    folder.metadata.mkdir(exist_ok=True)  # a session may have been cut off before its first record
     path = folder.metadata / "runtime_information.json"
     begun = _begun(path)
     ended = record.ended or {}

@@ -1,20 +1,22 @@
 """Sessions whose launcher was lost: finding them, saying what is known, closing them.
 
 A session is open when its journal has no `session.closed`. It is *running* while a launcher holds
-its lock, *unattended* while only its guard lives, and *interrupted* when nobody does. Recovery
-closes it through the same code as a run does; it can be killed and repeated at any point.
+its lock, *unattended* while only its guard lives, and *interrupted* when nobody does. Locks do not
+reach other computers: a session that was opened on another one is *elsewhere*. Recovery closes it
+through the same code as a run does; it can be killed and repeated at any point.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from .closing import Closing, close_session
+from .closing import Closing, close_session, left_open
 from .engines import get_engine
 from .errors import EngineError, Finding, SessionError, attempt
 from .locks import ProcessLock
@@ -34,7 +36,7 @@ from .supervision.supervisor import (
     runs_of,
 )
 
-State = Literal["closed", "running", "unattended", "interrupted"]
+State = Literal["closed", "running", "unattended", "interrupted", "elsewhere"]
 
 _BUSY_S = 2.0
 _BUSY_LOOK_S = 0.05
@@ -45,8 +47,8 @@ class OpenSession(NamedTuple):
 
     Attributes:
         folder: its folder.
-        state: `running`, `unattended` (its guard lives, its launcher does not), `interrupted`, or
-            `closed` after all.
+        state: `running`, `unattended` (its guard lives, its launcher does not), `interrupted`,
+            `elsewhere` (another computer opened it, and may be running it), or `closed` after all.
         record: what its journal says.
     """
 
@@ -63,6 +65,9 @@ class OpenSession(NamedTuple):
             return f"{self.folder.name}: running, at the stage {stage}."
         if self.state == "unattended":
             return f"{self.folder.name}: its launcher was lost; the acquisition goes on."
+        if self.state == "elsewhere":
+            host = self.record.opened.get("host")
+            return f"{self.folder.name}: opened on {host}, last heard of {self.record.last}."
         if not self.record.last:
             return f"{self.folder.name}: interrupted; its journal cannot be read."
         ended = "its acquisition ended" if self.record.ended else f"it was at the stage {stage}"
@@ -90,11 +95,18 @@ def state_of(folder: SessionFolder, record: SessionRecord) -> State:
     """The state of a session whose journal was read already; changes nothing."""
     if record.closed is not None:
         return "closed"
+    if _is_elsewhere(folder, record):
+        return "elsewhere"
     lock = session_lock(folder.path)
     if not lock.acquire():
         return "running"
     lock.release()
     return "unattended" if any(map(guard_lives, runs_of(folder))) else "interrupted"
+
+
+def _is_elsewhere(folder: SessionFolder, record: SessionRecord) -> bool:
+    host = record.opened.get("host")
+    return bool(host) and host != platform.node() and folder.path not in open_sessions()
 
 
 def find_open(roots: Iterable[Path] = ()) -> list[OpenSession]:
@@ -155,17 +167,39 @@ def adopted(folder: SessionFolder) -> Iterator[Journal]:
         lock.release()
 
 
-def recover(folder: SessionFolder) -> SessionRecord:
+def recover(folder: SessionFolder, *, from_elsewhere: bool = False) -> SessionRecord:
     """Close a session that has lost its launcher; if its acquisition still runs, wait for its end
     first. Nothing is done to a session that is closed.
 
+    Args:
+        folder: the session folder.
+        from_elsewhere: whether somebody knows that the other computer runs it no more.
+
     Raises:
-        SessionError: another launcher holds it.
-        OSError: a record cannot be written; it can be recovered again.
+        SessionError: another launcher holds it, another computer may be running it, or a record
+            cannot be written; it can be recovered again.
     """
-    if look_at(folder).state == "closed":
+    session = look_at(folder)
+    if session.state == "closed":
         forget_session(folder.path)
-        return read_record(folder.journal)
+        return session.record
+    if session.state == "elsewhere" and not from_elsewhere:
+        raise SessionError(
+            "Another computer opened this session and may still be running it.",
+            code="session-elsewhere",
+            where=f"{folder.path}, opened on {session.record.opened.get('host')}",
+            fix="Recover it there; or, when that computer runs it no more: "
+            f"openscope recover {folder.path} --from-elsewhere",
+        )
+    try:
+        return _recover(folder)
+    except SessionError:
+        raise
+    except OSError as error:
+        raise left_open(folder, fallback_journal(folder.path), error) from error
+
+
+def _recover(folder: SessionFolder) -> SessionRecord:
     with adopted(folder) as journal, ExitStack() as held:
         for run_folder in runs_of(folder):
             # Holding the guard's lock, so that none that was ordered can still start.

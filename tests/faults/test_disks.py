@@ -277,9 +277,9 @@ def test_a_link_planted_at_an_output_files_name_is_refused(
 ) -> None:
     victim = workplace / "victim"
     victim.write_text("precious")
-    plants = "import os, pathlib\n" + (
-        f"pathlib.Path(os.environ['OPENSCOPE_SESSION_DIRECTORY'], 'logs', {name!r})"
-        f".symlink_to({str(victim)!r})\n"
+    plants = "import os, pathlib\n\ndef run_pre_acquisition(param_file):\n" + (
+        f"    pathlib.Path(os.environ['OPENSCOPE_SESSION_DIRECTORY'], 'logs', {name!r})"
+        f".symlink_to({str(victim)!r})\n    return 0\n"
     )
     # A step before the acquisition is the one who can plant something in the new folder.
     step = {"module_type": "script_module", "module_path": "task.py"}

@@ -228,3 +228,19 @@ def test_a_stranger_is_told(openscope: Openscope, workplace: Path) -> None:
     for verb in ("attach", "stop"):
         done = openscope(verb, "no session")
         assert done.returncode == 1 and "no session folder" in done.stderr
+
+
+def test_a_session_of_another_computer_is_left_to_it(openscope: Openscope, workplace: Path) -> None:
+    session = workplace / "data" / "614173_2026-03-14_10-30-00"
+    session.mkdir(parents=True)
+    opened = {"session_uuid": session.name, "host": "another-rig", "launcher": "command"}
+    event = {"seq": 1, "time": "2026-03-14T10:30:00.000+01:00", "mono": 1.0}
+    line = json.dumps({**event, "name": "session.opened", "data": opened}) + "\n"
+    (session / "journal.jsonl").write_text(line)
+    refused = openscope("recover", "data")
+    assert refused.returncode == 1
+    assert "Another computer" in refused.stdout and "--from-elsewhere" in refused.stdout
+    assert (session / "journal.jsonl").read_text() == line
+    done = openscope("recover", "data", "--from-elsewhere")
+    assert done.returncode == 0 and "Closed: failed" in done.stdout
+    assert (session / "manifest.json").is_file()

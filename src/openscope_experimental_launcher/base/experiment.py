@@ -19,14 +19,12 @@ from ..errors import (
     ParameterError,
     PreflightError,
     RepositoryError,
-    SessionError,
     attempt,
 )
 from ..parameters.camstim import DEFAULT_CONFIG_PATH
 from ..plan import DEFAULT_OUTPUT_DIR, Plan
 from ..preflight import check_plan
 from ..repository import DEFAULT_REPO_PATH
-from ..session.folder import SessionFolder
 from ..session.journal import (
     RepositoryReady,
 )
@@ -352,7 +350,7 @@ class BaseExperiment(Acquiring):
     def _close(self, plan: Plan) -> None:
         if self._folder is None:
             return
-        from ..closing import Closing, close_session
+        from ..closing import Closing, close_session, left_open
 
         self._closing, self._interrupts = True, 0
         closing = Closing(
@@ -368,7 +366,8 @@ class BaseExperiment(Acquiring):
                 raise self._journal.failure
             close_session(closing)
         except OSError as error:
-            raise self._left_open(self._folder, error) from error
+            kept = self._journal.fallback if self._journal.failure else runs_folder()
+            raise left_open(self._folder, kept, error) from error
         discard_runs(self._folder)
         forget_session(self._folder.path)
 
@@ -380,15 +379,6 @@ class BaseExperiment(Acquiring):
             self._require_folder().path,
             metadata=asked.session_metadata,
             report=asked.session_report,
-        )
-
-    def _left_open(self, folder: SessionFolder, error: OSError) -> SessionError:
-        kept = self._journal.fallback if self._journal.failure else runs_folder()
-        return SessionError(
-            f"The session's records cannot be written to its folder: {error.strerror or error}.",
-            code="session-left-open",
-            where=f"{folder.path}; the last records are in {kept}",
-            fix=f"Bring its disk back, or make room on it; then: openscope recover {folder.path}",
         )
 
     def _finish_files(self, record: SessionRecord) -> list[Finding]:

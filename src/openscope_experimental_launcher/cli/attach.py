@@ -48,8 +48,8 @@ def main(args: argparse.Namespace) -> int:
 
     display.start()
     try:
-        if session.state == "running":
-            while look_at(folder).state == "running":
+        if session.state in ("running", "elsewhere"):
+            while look_at(folder).state == session.state:
                 time.sleep(0.3)
         else:
             with deliberate_end(stop):

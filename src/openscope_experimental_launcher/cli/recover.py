@@ -19,6 +19,11 @@ from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `openscope recover`."""
     parser.add_argument("root", nargs="?", metavar="ROOT", help="a session, or a folder of them")
+    parser.add_argument(
+        "--from-elsewhere",
+        action="store_true",
+        help="also sessions that another computer opened, which must run them no more",
+    )
     parser.add_argument("--list", action="store_true", help="only say what was found")
     parser.add_argument("--unattended", action="store_true", help="say nothing; nobody is there")
 
@@ -44,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
         if session.state == "unattended":
             say("  Waiting for the end of its acquisition (openscope stop ends it) …\n")
         try:
-            record = recover(session.folder)
+            record = recover(session.folder, from_elsewhere=args.from_elsewhere)
         except LauncherError as error:
             failed = True
             say(error.render() + "\n")

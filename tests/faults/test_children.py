@@ -122,7 +122,8 @@ while True:
 
 def test_forking_without_end_is_held_and_swept(begin: Begin, joins_few: str) -> None:
     script = FORKS.format(joins_few=joins_few)
-    session = begin(script, max_duration_s=2.5, stop_grace_s=0.5)
+    # Without the guard's own bound, into which it would bring the child from this one.
+    session = begin(script, max_duration_s=2.5, stop_grace_s=0.5, max_processes=None)
     assert session.closed()["outcome"] == "killed"
     assert max(sample["processes"] for sample in session.events("acquisition.sampled")) > 100
     assert session.event("acquisition.ended")["left_over"] == []
@@ -134,7 +135,8 @@ def test_too_many_processes_are_ended_and_the_system_holds_them_till_then(begin:
     # Should the bound not hold, the user's own does: 150.
     limit = f"resource.setrlimit(resource.RLIMIT_NPROC, (150, 150)); os.setuid({NOBODY})"
     forks = FORKS.format(joins_few=f"import resource; os.setgid({NOBODY}); {limit}")
-    session = begin(forks, max_processes=10)
+    waits = "import time\ntime.sleep(1)  # until it is in its bound, which takes a moment\n"
+    session = begin(waits + forks, max_processes=10)
     closed = session.closed()
     assert closed["outcome"] == "killed" and "at most 10 are allowed" in closed["reason"]
     assert session.event("acquisition.stop_requested")["limit"] == "max_processes"

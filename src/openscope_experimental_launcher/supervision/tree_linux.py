@@ -16,8 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
-from openscope_experimental_launcher.supervision.holding import Hold
+from openscope_experimental_launcher.supervision.holding import ControlGroup, lower_limit
 from openscope_experimental_launcher.supervision.wakeup import Wakeup
 
 if sys.platform == "win32":
@@ -103,7 +104,7 @@ class Tree:
         self._most_members = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES) // 2
         self._threads_checked = 0.0
         self._in_child: list[Callable[[], None]] = []
-        self._hold: Hold | None = None
+        self._group: ControlGroup | None = None
         self._wakeup = Wakeup()
 
     @staticmethod
@@ -123,19 +124,34 @@ class Tree:
             processes: as many as there may be; None for no bound.
             memory_mb: not bounded here, where the system would kill at random instead.
         """
-        if processes is not None:
-            self._hold = Hold(run)
-            self._in_child.append(self._hold.make(processes))
+        if processes is None:
+            return
+        if os.geteuid() == 0:
+            self._group = ControlGroup(run)
+            self._group.make(processes)
+        else:
+            self._in_child.append(partial(lower_limit, processes))
+
+    def gather(self) -> None:
+        """Bring what was spawned into its bound, where it was not born in it."""
+        if self._group is None:
+            return
+        self._group.take_in(self.pid)
+        inside = {self.pid}
+        while fresh := {pid for pid, _ in self._walk()} - inside:
+            for pid in fresh:
+                self._group.take_in(pid)
+            inside |= fresh
 
     def let_go(self) -> None:
         """Remove the bound, when nothing is alive any more."""
-        if self._hold is not None:
-            self._hold.remove()
+        if self._group is not None:
+            self._group.remove()
 
     def adopt(self, pid: int, start_time: str, run: str) -> bool:
         """Take the main process of a guard that was killed for this one's own. Whether it is there:
         that guard may have seen its end."""
-        self.pid, self.start_time, self._hold = pid, start_time, Hold(run)
+        self.pid, self.start_time, self._group = pid, start_time, ControlGroup(run)
         try:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:

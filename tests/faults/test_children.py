@@ -111,6 +111,7 @@ def joins_few(request: pytest.FixtureRequest) -> Iterator[str]:
 
 FORKS = """
 import os, time
+time.sleep(1)  # the guard brings it into its own bound first, which takes a moment
 {joins_few}
 print("ready", flush=True)
 while True:
@@ -122,8 +123,8 @@ while True:
 
 def test_forking_without_end_is_held_and_swept(begin: Begin, joins_few: str) -> None:
     script = FORKS.format(joins_few=joins_few)
-    # Without the guard's own bound, into which it would bring the child from this one.
-    session = begin(script, max_duration_s=2.5, stop_grace_s=0.5, max_processes=None)
+    # Should it be brought into the guard's own bound after all, that is 800.
+    session = begin(script, max_duration_s=4, stop_grace_s=0.5, max_processes=200)
     assert session.closed()["outcome"] == "killed"
     assert max(sample["processes"] for sample in session.events("acquisition.sampled")) > 100
     assert session.event("acquisition.ended")["left_over"] == []
@@ -135,8 +136,7 @@ def test_too_many_processes_are_ended_and_the_system_holds_them_till_then(begin:
     # Should the bound not hold, the user's own does: 150.
     limit = f"resource.setrlimit(resource.RLIMIT_NPROC, (150, 150)); os.setuid({NOBODY})"
     forks = FORKS.format(joins_few=f"import resource; os.setgid({NOBODY}); {limit}")
-    waits = "import time\ntime.sleep(1)  # until it is in its bound, which takes a moment\n"
-    session = begin(waits + forks, max_processes=10)
+    session = begin(forks, max_processes=10)
     closed = session.closed()
     assert closed["outcome"] == "killed" and "at most 10 are allowed" in closed["reason"]
     assert session.event("acquisition.stop_requested")["limit"] == "max_processes"

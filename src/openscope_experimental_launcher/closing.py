@@ -107,12 +107,17 @@ def finish_closing(closing: Closing, record: SessionRecord) -> SessionRecord:
     Args:
         closing: the session.
         record: what its journal says so far.
+
+    Raises:
+        OSError: the last record could not be written; the session stays open.
     """
     pending = record.pending_steps()
     take_in_notes(closing.folder.path, closing.journal)
     closing.journal.record(
         SessionClosed(record.outcome or "lost", closing.closed_by, record.reason, pending)
     )
+    if closing.journal.failure is not None:  # it is not in the session's own journal
+        raise closing.journal.failure
     note_pending(closing.folder.path, bool(pending) and not record.opened.get("rehearsal"))
     closed = read_record(closing.folder.journal)
     if closing.archive is not None:

@@ -8,13 +8,18 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from faults.running import WAITS, Running, wait_for
+from openscope_experimental_launcher.closing import Closing, close_session
 from openscope_experimental_launcher.files import write_atomic
 from openscope_experimental_launcher.jsonl import LineLog, read_lines
+from openscope_experimental_launcher.session.folder import claim
+from openscope_experimental_launcher.session.journal import AcquisitionJudged, Journal, NoteAdded
+from openscope_experimental_launcher.session.record import read_record
 
 Begin = Callable[..., Running]
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -111,6 +116,35 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_no_record(
     assert session.event("acquisition.ended")["exit_code"] == 5
     sequence = [event["guard_seq"] for event in session.events() if "guard_seq" in event]
     assert sequence == list(range(1, len(sequence) + 1))
+
+
+def test_a_disk_that_is_full_at_the_last_record_leaves_the_session_open(
+    small_disk: Disk, tmp_path: Path
+) -> None:
+    disk = small_disk(4)
+    folder = claim(disk, "614173")
+    for part in (folder.metadata, folder.logs):
+        part.mkdir(exist_ok=True)
+    journal = Journal(tmp_path / "fallback.jsonl")
+    journal.open(folder.journal)
+    journal.record(AcquisitionJudged("completed", 0, ""))
+
+    def fill(_: object) -> None:
+        while folder.journal.stat().st_size % 4096 < 3900:  # its last block has room otherwise
+            journal.record(NoteAdded("x"))
+        with suppress(OSError), (disk / "full").open("wb", buffering=0) as out:
+            while True:
+                out.write(bytes(4096))
+
+    with pytest.raises(OSError):
+        close_session(Closing(folder, journal, "launcher", archive=fill))
+    journal.close()
+    assert read_record(folder.journal).closed is None
+    (disk / "full").unlink()
+    again = Journal(tmp_path / "fallback.jsonl")
+    again.open(folder.journal)
+    again.close()
+    assert read_record(folder.journal).closed is not None
 
 
 FILLS_THE_STATE = """

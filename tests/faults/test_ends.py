@@ -14,7 +14,7 @@ import pexpect
 import psutil
 import pytest
 
-from faults.running import OPENSCOPE, Running, is_gone, processes_with, wait_for
+from faults.running import OPENSCOPE, WAITS, Running, is_gone, processes_with, wait_for
 
 Begin = Callable[..., Running]
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -73,10 +73,15 @@ def test_a_stop_that_a_killed_guard_began_is_gone_on_with(begin: Begin) -> None:
 
 
 @linux_only
-def test_without_guard_and_understudy_the_launcher_still_learns_the_exit(begin: Begin) -> None:
-    session = begin("import time\nprint('ready', flush=True)\ntime.sleep(1.5)\nraise SystemExit(5)")
+def test_without_guard_and_understudy_the_launcher_still_learns_the_exit(
+    begin: Begin, tmp_path: Path
+) -> None:
+    flag = tmp_path / "go on"
+    session = begin(WAITS.format(flag=str(flag)) + "raise SystemExit(5)")
     session.says("ready")
     session.kill_guard()
+    session.event("finding.reported")
+    flag.touch()
     closed = session.closed()
     assert closed["outcome"] == "failed" and "5" in closed["reason"]
     ended = session.event("acquisition.ended")

@@ -307,9 +307,9 @@ def discard_run(run_folder: Path) -> None:
     """Remove what is left of an ended run whose records the journal has."""
     shutil.rmtree(run_folder, ignore_errors=True)
     if sys.platform == "linux":
-        from .holding import Hold
+        from .holding import ControlGroup
 
-        Hold(run_folder.name).remove()  # where its guard was killed
+        ControlGroup(run_folder.name).remove()  # where its guard was killed
 
 
 def discard_runs(session: SessionFolder) -> None:

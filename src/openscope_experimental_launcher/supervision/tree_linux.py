@@ -8,6 +8,7 @@ from the guard finds everything, and `waitpid` with no child left proves that no
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -16,8 +17,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
-from openscope_experimental_launcher.supervision.holding import Hold
+from openscope_experimental_launcher.supervision.holding import ControlGroup, lower_limit
 from openscope_experimental_launcher.supervision.wakeup import Wakeup
 
 if sys.platform == "win32":
@@ -30,6 +32,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 _THREADS_EVERY_S = 1.0
 _KILL_LIMIT_S = 10.0
+_FREEZE_LIMIT_S = 10.0
 _OTHER_FILES = 64
 """Files that the guard opens beside two for each process of the tree."""
 
@@ -103,7 +106,7 @@ class Tree:
         self._most_members = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES) // 2
         self._threads_checked = 0.0
         self._in_child: list[Callable[[], None]] = []
-        self._hold: Hold | None = None
+        self._group: ControlGroup | None = None
         self._wakeup = Wakeup()
 
     @staticmethod
@@ -123,19 +126,34 @@ class Tree:
             processes: as many as there may be; None for no bound.
             memory_mb: not bounded here, where the system would kill at random instead.
         """
-        if processes is not None:
-            self._hold = Hold(run)
-            self._in_child.append(self._hold.make(processes))
+        if processes is None:
+            return
+        if os.geteuid() == 0:
+            self._group = ControlGroup(run)
+            self._group.make(processes)
+        else:
+            self._in_child.append(partial(lower_limit, processes))
+
+    def gather(self) -> None:
+        """Bring what was spawned into its bound, where it was not born in it."""
+        if self._group is None:
+            return
+        self._group.take_in(self.pid)
+        inside = {self.pid}
+        while fresh := {pid for pid, _ in self._walk()} - inside:
+            for pid in fresh:
+                self._group.take_in(pid)
+            inside |= fresh
 
     def let_go(self) -> None:
         """Remove the bound, when nothing is alive any more."""
-        if self._hold is not None:
-            self._hold.remove()
+        if self._group is not None:
+            self._group.remove()
 
     def adopt(self, pid: int, start_time: str, run: str) -> bool:
         """Take the main process of a guard that was killed for this one's own. Whether it is there:
         that guard may have seen its end."""
-        self.pid, self.start_time, self._hold = pid, start_time, Hold(run)
+        self.pid, self.start_time, self._group = pid, start_time, ControlGroup(run)
         try:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -215,14 +233,19 @@ class Tree:
     def kill(self) -> list[int]:
         """Freeze the whole tree, so that nothing can fork away, and kill it until none is left.
 
+        Thousands of processes leave the guard little of the processor: it goes on as long as they
+        become fewer.
+
         Returns:
             Pids that outlived ten seconds of it (stuck in the kernel); normally none.
         """
-        deadline = time.monotonic() + _KILL_LIMIT_S
+        fewest, give_up_at = math.inf, math.inf
         while self.reap():
-            self._freeze(deadline)
-            self._signal_all(signal.SIGKILL)
-            if time.monotonic() > deadline:
+            self._freeze(time.monotonic() + _FREEZE_LIMIT_S)
+            left = self._signal_all(signal.SIGKILL)
+            if left < fewest:
+                fewest, give_up_at = left, time.monotonic() + _KILL_LIMIT_S
+            elif time.monotonic() > give_up_at:
                 return [pid for pid, _ in self._walk()]
             self.wait(0.01)
         return []
@@ -238,9 +261,13 @@ class Tree:
                     frozen.add(pid)
                     self._signal_descendant(pid, parent, signal.SIGSTOP)
 
-    def _signal_all(self, *numbers: int) -> None:
+    def _signal_all(self, *numbers: int) -> int:
+        """Send signals to all descendants. Returns how many there are."""
+        count = 0
         for pid, parent in self._walk():
             self._signal_descendant(pid, parent, *numbers)
+            count += 1
+        return count
 
     def _signal_descendant(self, pid: int, parent: int, *numbers: int) -> None:
         """Send signals to a process of the tree, and to nobody who was given its pid since.

@@ -81,6 +81,9 @@ class Tree:
     def hold(self, run: str, processes: int | None, memory_mb: float | None) -> None:
         """Linux and Windows only; elsewhere the number of processes is only watched."""
 
+    def gather(self) -> None:
+        """Linux only: there is no bound here."""
+
     def let_go(self) -> None:
         """Linux only: there is nothing to remove here."""
 

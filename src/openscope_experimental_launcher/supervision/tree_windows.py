@@ -218,6 +218,9 @@ class Tree:
         most_mb = None if memory_mb is None else _MEMORY_BOUND * memory_mb
         _limit_job(self._job, processes, most_mb)
 
+    def gather(self) -> None:
+        """Linux only: here it is born in its bound."""
+
     def let_go(self) -> None:
         """Linux only: the job goes with its handles."""
 

@@ -144,6 +144,7 @@ class Guard:
 
     def watch(self) -> None:
         """Watch until the main process has ended by itself or was made to."""
+        self.tree.gather()
         measure_at = slow_at = sample_at = self._began
         # Where requests wake the guard, a quiet acquisition is looked at only to be measured.
         quiet_poll_s = MEASURE_S if wake_on_change(self.folder) else POLL_S

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from openscope_experimental_launcher.display.transfer import TransferProgress
 from openscope_experimental_launcher.session.folder import SessionFolder
 from openscope_experimental_launcher.session.record import read_record
 from openscope_experimental_launcher.transfer.disk import BLOCK
 from openscope_experimental_launcher.transfer.queue import jobs
+from openscope_experimental_launcher.transfer.tally import Progress
 from transfer.conftest import MB, MakeSession, bytes_in, content_of, files_in, wait_for
 
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -66,6 +70,8 @@ def test_a_session_is_copied_and_told_everywhere(
     assert not jobs()
     again = openscope("transfer", session.name, "--to", str(place))
     assert again.returncode == 0 and "there before" in again.stdout
+    shown = openscope("show", session.name).stdout
+    assert f"{other / session.name}  verified 20" in shown and "older" not in shown
 
 
 def test_what_is_away_waits_and_is_caught_up(
@@ -87,6 +93,59 @@ def test_what_is_away_waits_and_is_caught_up(
     assert sound(away / session.name, session)
     assert "Nothing waits" in openscope("catch-up").stdout
     assert "No copy waits" in openscope("transfer").stdout
+
+
+def test_a_session_that_is_away_itself_is_told(
+    openscope: Openscope, make_session: MakeSession, place: Path, tmp_path: Path
+) -> None:
+    session = make_session(FILES)
+    openscope("transfer", session.name, "--to", str(tmp_path / "later"))
+    (tmp_path / "later").mkdir()
+    session.path.rename(tmp_path / "moved")
+    done = openscope("catch-up")
+    assert done.returncode == 1 and "session folder is not there" in done.stderr
+    (tmp_path / "moved").rename(session.path)
+    assert openscope("catch-up").returncode == 0
+    assert sound(tmp_path / "later" / session.name, session)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo-terminal here")
+def test_at_a_terminal_a_bar_shows_the_rate_and_what_is_left(
+    make_session: MakeSession, place: Path
+) -> None:
+    import pexpect
+
+    session = make_session({"video.avi": content_of(300 * MB)})
+    command = [
+        "-m",
+        "openscope_experimental_launcher",
+        "transfer",
+        session.name,
+        "--to",
+        str(place),
+    ]
+    child = pexpect.spawn(
+        sys.executable, command, encoding="utf-8", timeout=100, dimensions=(30, 120)
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    shown = child.before
+    assert child.exitstatus == 0, shown
+    assert re.search(r"\d/30[0-9.]+ MB", shown) and re.search(r"[kMG]B/s", shown), shown
+    assert "files, 300 MB, verified" in shown
+
+
+def test_without_one_there_is_a_line_now_and_then() -> None:
+    stream = io.StringIO()
+    with TransferProgress("614173", stream) as progress:
+        progress(Progress(0, 4000 * MB, 0))
+        assert stream.getvalue() == ""
+        progress(Progress(1000 * MB, 4000 * MB, 1, "//server: the network name is gone"))
+        progress._next = 0.0
+        progress(Progress(2000 * MB, 4000 * MB, 1))
+    waiting, going = stream.getvalue().splitlines()
+    assert waiting == "614173: 1.0 GB of 4.0 GB, waiting: //server: the network name is gone"
+    assert going.startswith("614173: 2.0 GB of 4.0 GB, ") and going.endswith(" left")
 
 
 def test_a_copy_can_be_waited_for_no_longer(
@@ -259,9 +318,9 @@ def test_killed_at_any_byte_it_goes_on_and_nothing_half_is_published(
     chance, known, kills = random.Random(7), dict[str, int](), 0
     while kills < 20:
         transfer = begin_transfer(session.name, "--to", place)
-        limit = chance.uniform(0, total)
+        limit = bytes_in(place) + chance.random() * max(total - bytes_in(place), 0)
         wait_for(lambda: bytes_in(place) >= limit or transfer.poll() is not None)  # noqa: B023
-        time.sleep(chance.uniform(0, 0.05))
+        time.sleep(chance.uniform(0, 0.8))
         if transfer.poll() is not None:
             said, _ = transfer.communicate()
             assert transfer.returncode == 0, said

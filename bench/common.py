@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +50,9 @@ def experiment(command: list[str], **values: object) -> Iterator[Path]:
             "local_repository_path": str(folder / "checkouts"),
             "OutputFolder": str(folder / "data"),
             "user_id": "bench",
-            "session_report": False,  # made while the next run is timed
+            # Made afterwards, while the next run is timed.
+            "session_report": False,
+            "session_metadata": False,
             **values,
         }
         file = folder / "bench.json"
@@ -58,11 +60,13 @@ def experiment(command: list[str], **values: object) -> Iterator[Path]:
         yield file
 
 
-def run_session(file: Path, subject: str) -> tuple[float, float, Path]:
+def run_session(
+    file: Path, subject: str, launcher: Sequence[str] = OPENSCOPE
+) -> tuple[float, float, Path]:
     """Run one session; returns its monotonic start and end, and its folder."""
     start = time.monotonic()
     subprocess.run(
-        [*OPENSCOPE, "run", str(file), "--yes", "--subject", subject],
+        [*launcher, "run", str(file), "--yes", "--subject", subject],
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -70,6 +74,11 @@ def run_session(file: Path, subject: str) -> tuple[float, float, Path]:
     end = time.monotonic()
     (folder,) = (file.parent / "data").glob(f"{subject}_*")
     return start, end, folder
+
+
+def made_afterwards(folder: Path) -> bool:
+    """Whether what is made of a closed session afterwards is made, and sealed with it."""
+    return (folder / "report.html").is_file() and len(events(folder, "session.closed")) == 2
 
 
 def start_session(file: Path, subject: str, **values: object) -> subprocess.Popen[bytes]:

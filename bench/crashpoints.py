@@ -142,8 +142,6 @@ class Crash:
             self.file,
             self.subject,
             on_launcher_lost=self.policy,
-            session_report=False,  # they would close the session once more
-            session_metadata=False,
             **stopped,
         )
         processes = self._await_moment(launcher)

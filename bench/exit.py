@@ -9,7 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import experiment, interleaved, run_session, stamp_program
+from common import (
+    experiment,
+    interleaved,
+    made_afterwards,
+    run_session,
+    stamp_program,
+    wait_for,
+)
 
 LIMIT_MS = 50.0
 FSYNCS = 12
@@ -19,12 +26,16 @@ FSYNCS = 12
 def main(runs: int = 20) -> bool:
     import time
 
-    with tempfile.TemporaryDirectory() as name, experiment(stamp_program(Path(name))) as file:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        experiment(stamp_program(Path(name)), session_report=True) as file,
+    ):
         folders: list[Path] = []
 
         def session(number: int) -> float:
             _, end, folder = run_session(file, f"exit{number}")
             folders.append(folder)
+            wait_for(lambda: made_afterwards(folder), 120, every_s=0.1)
             return end - float((folder / "logs/stdout.log").read_text())
 
         def floor(_: int) -> float:

@@ -19,6 +19,7 @@ from openscope_experimental_launcher.parameters.model import SPELLINGS, json_sch
 
 _RANGE = re.compile(r"<!-- parameters (\S+) … (\S+) -->")
 _SPELLINGS, _VERBS = "<!-- spellings -->", "<!-- verbs -->"
+_EXAMPLES = re.compile(r"^examples?:\n", re.MULTILINE)
 _WORD = re.compile(r'<code((?: id="[^"]*")?)>([^\s<]{1,40})</code>')
 _LONG_S = 86400
 _KINDS = {
@@ -59,12 +60,12 @@ def parameter_table(first: str, last: str) -> str:
     """The parameters from `first` to `last`, in the order of the schema, and nothing left out.
 
     Raises:
-        ValueError: one of them is no parameter, so the page and the program disagree.
+        StopIteration, ValueError: one of them is no parameter: page and program disagree.
     """
     schema = json_schema()
-    properties = {k: v for k, v in schema["properties"].items() if k not in SPELLINGS}
-    if first in schema.get("$defs", {}).get("Expectation", {}).get("properties", {}):
-        properties = schema["$defs"]["Expectation"]["properties"]
+    own = {key: about for key, about in schema["properties"].items() if key not in SPELLINGS}
+    parts = [own, *(part.get("properties", {}) for part in schema.get("$defs", {}).values())]
+    properties = next(part for part in parts if first in part)
     names = list(properties)
     chosen = names[names.index(first) : names.index(last) + 1]
     rows = [parameter_row(name, properties[name]) for name in chosen]
@@ -74,11 +75,12 @@ def parameter_table(first: str, last: str) -> str:
 def parameter_row(name: str, about: Mapping[str, Any]) -> str:
     """One parameter as a row; `{#key}` lets other pages link to it."""
     default = f"`{json.dumps(about['default'])}`" if "default" in about else ""
-    cells = [f"`{name}`{{ #{name.strip('$')} }}", about.get("description", ""), value(about)]
-    return f"| {' | '.join(cell(text) for text in cells)} | {default} |"
+    key = f"`{name}`{{ #{name.strip('$')} }}"
+    cells = [key, about.get("description", ""), value(name, about), default]
+    return f"| {' | '.join(map(cell, cells))} |"
 
 
-def value(about: Mapping[str, Any]) -> str:
+def value(name: str, about: Mapping[str, Any]) -> str:
     """What may stand there, in words: `number, more than 0`."""
     kinds: list[str] = []
     limits: list[str] = []
@@ -88,7 +90,7 @@ def value(about: Mapping[str, Any]) -> str:
         if "enum" in part:
             return " or ".join(f"`{choice}`" for choice in part["enum"])
         limits += [
-            f"{words} {limit(part[bound], name=str(about.get('title', '')))}"
+            f"{words} {limit(name, part[bound])}"
             for bound, words in _BOUNDS.items()
             if bound in part
         ]
@@ -96,9 +98,9 @@ def value(about: Mapping[str, Any]) -> str:
     return ", ".join([words, *limits])
 
 
-def limit(number: float, *, name: str) -> str:
+def limit(name: str, number: float) -> str:
     """A limit as people say it: `30 days` for seconds without a use for more."""
-    if name.endswith((" S", " Sec")) and number >= _LONG_S:
+    if name.endswith(("_s", "_sec")) and number >= _LONG_S:
         return f"{number / _LONG_S:g} days"
     return f"{number:g}"
 
@@ -124,7 +126,7 @@ def verb_sections(parser: argparse.ArgumentParser, depth: int = 2) -> Iterator[s
 def verb_section(verb: argparse.ArgumentParser, depth: int) -> Iterator[str]:
     """One verb: what it is for, an example, what can be given."""
     yield f"\n{'#' * depth} {verb.prog}\n"
-    words, _, example = (verb.description or "").partition("\nexample:\n")
+    words, *examples = _EXAMPLES.split(verb.description or "")
     yield html_safe(words.strip()) + "\n"
     yield _code(usage(verb))
     rows = [
@@ -134,7 +136,7 @@ def verb_section(verb: argparse.ArgumentParser, depth: int) -> Iterator[str]:
     ]
     if rows:
         yield "\n".join(["| Argument | |", "|---|---|", *rows]) + "\n"
-    if example:
+    for example in examples:
         yield "For example:\n\n" + _code(textwrap.dedent(example))
 
 

@@ -9,6 +9,7 @@ operator nor the next session waits for it, and if it fails, nothing of the sess
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,4 +43,5 @@ def begin_afterwards(session_folder: Path, *, metadata: bool, report: bool) -> N
         if log.is_file() and log.stat().st_size > _LOG_BYTES:
             log.unlink()
         process = start_detached(command, log)
-        process.returncode = 0  # it is not waited for, and that is no mistake
+        # Nobody needs its end; but what is not waited for leaves a trace in the system's table.
+        threading.Thread(target=process.wait, daemon=True).start()

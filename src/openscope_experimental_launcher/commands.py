@@ -297,7 +297,7 @@ def start_detached(arguments: Sequence[str], log: Path) -> subprocess.Popen[byte
         log: gets its output, behind what is there; the program works in that folder.
 
     Returns:
-        The program; whoever does not wait for its end sets its `returncode`.
+        The program, to be waited for: in a thread, where its end does not matter.
 
     Raises:
         OSError: it cannot be started, or the log cannot be written.

@@ -69,7 +69,7 @@ def check_plan(plan: Plan, *, allow_dirty: bool = False) -> list[Finding]:
 
         findings += check_steps(plan.parameters, plan.source, rehearsal=plan.rehearsal)
     findings += check_launch(plan.launch)
-    findings += check_paths(plan.parameters)
+    findings += [found for found in check_paths(plan.parameters) if found not in findings]
     findings += check_output(plan)
     findings += _check_sync(plan)
     findings += check_rig(plan)

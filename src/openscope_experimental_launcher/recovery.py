@@ -20,6 +20,7 @@ from .errors import EngineError, Finding, SessionError, attempt
 from .locks import ProcessLock
 from .session.folder import SessionFolder
 from .session.journal import AcquisitionJudged, Journal, finding_event
+from .session.past import read_past
 from .session.record import SessionRecord, read_record
 from .session.state import fallback_journal, forget_session, open_sessions, session_lock
 from .steps.kept import kept_session
@@ -62,6 +63,8 @@ class OpenSession(NamedTuple):
             return f"{self.folder.name}: running, at the stage {stage}."
         if self.state == "unattended":
             return f"{self.folder.name}: its launcher was lost; the acquisition goes on."
+        if not self.record.last:
+            return f"{self.folder.name}: interrupted; its journal cannot be read."
         ended = "its acquisition ended" if self.record.ended else f"it was at the stage {stage}"
         return f"{self.folder.name}: interrupted; {ended}, last heard of {self.record.last}."
 
@@ -213,8 +216,12 @@ def _judgement(folder: SessionFolder, record: SessionRecord) -> Judgement:
     unguarded = any(finding["code"] == "acquisition-unguarded" for finding in record.findings)
     if record.started is None and not unguarded:
         return Judgement("failed", "The launcher was lost before the acquisition started.")
+    # A journal that lost its first events leaves the metadata to say it.
+    name = record.opened.get("launcher") or read_past(folder).plan.get("launcher")
+    if not name:
+        return Judgement("lost", "The session's records are damaged; what ran is unknown.")
     try:
-        engine = get_engine(str(record.opened.get("launcher", "")))
+        engine = get_engine(str(name))
     except EngineError as error:
         return Judgement("lost", f"Its engine is not installed here: {error.message}")
     stdout, stderr = (folder.output(stream, record.attempts) for stream in ("stdout", "stderr"))

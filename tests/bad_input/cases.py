@@ -129,9 +129,21 @@ json_pieces = st.sampled_from(
 ) | st.binary(max_size=8)
 
 
+QUICK = {
+    "rehearsal_duration_s": 0.05,
+    "stop_grace_s": 1,
+    "step_timeout_s": 20,
+    "bonsai_max_retries": 0,
+    "disk_reserve_gb": 0,
+    "session_report": "false",
+    "session_metadata": "false",
+}
+"""What keeps a rehearsal short, whatever the file says."""
+
+
 @given(parameter_files, st.data())
 def parameters(content: dict[str, Any], data: st.DataObject) -> None:
-    """Parameter files: any values, and damage to the file's bytes."""
+    """Parameter files: any values, and damage to the file's bytes. Some are rehearsed as well."""
     raw = json.dumps(content).encode()
     if data.draw(st.integers(0, 3)) == 0:
         raw = damaged(raw, data, json_pieces)
@@ -142,6 +154,11 @@ def parameters(content: dict[str, Any], data: st.DataObject) -> None:
         command("check", "p.json")
         command("plan", "p.json", "--json")
         assert not (folder / "data").exists()
+        if data.draw(st.integers(0, 4)) == 0:
+            quick = [f"--set={key}={value}" for key, value in QUICK.items()]
+            command("run", "p.json", "--rehearse", "--yes", *quick)
+            beside = {"task.py", "w.bonsai", "p.json", "state", "cache", "share", "written"}
+            assert {path.name for path in folder.iterdir()} <= {*beside, "rehearsal"}
 
 
 # Workflows

@@ -335,10 +335,15 @@ def test_a_real_program_of_this_computer_is_accepted(checked) -> None:
 
 def test_a_setup_script_may_bring_the_program(checked, repository) -> None:
     shutil.rmtree(repository / "bonsai")
-    assert codes(checked(bonsai_setup_script="setup.cmd")) == ["bonsai-setup-script-missing"]
-    (repository / "setup.cmd").touch()
-    (finding,) = checked(bonsai_setup_script="setup.cmd")
+    here, elsewhere = (".cmd", ".exe") if sys.platform == "win32" else (".sh", ".cmd")
+    script = f"setup{here}"
+    assert codes(checked(bonsai_setup_script=script)) == ["bonsai-setup-script-missing"]
+    (repository / script).touch()
+    (finding,) = checked(bonsai_setup_script=script)
     assert (finding.level, finding.code) == ("warning", "bonsai-not-installed")
+    (repository / f"setup{elsewhere}").touch()
+    (finding,) = checked(bonsai_setup_script=f"setup{elsewhere}")
+    assert (finding.level, finding.code) == ("error", "bonsai-setup-script-not-runnable")
 
 
 def test_without_a_path_the_program_is_in_its_usual_folder(checked, repository) -> None:
@@ -353,9 +358,9 @@ def test_without_a_path_the_program_is_in_its_usual_folder(checked, repository) 
     (repository / "src" / ".bonsai" / "Setup.cmd").touch()
     with pytest.raises(EngineError, match=r"bonsai_setup_script: 'src/\.bonsai/Setup\.cmd'"):
         checked(bonsai_exe_path=None)
-    assert codes(checked(bonsai_exe_path=None, bonsai_setup_script="src/.bonsai/Setup.cmd")) == [
-        "bonsai-not-installed"
-    ]
+    found = checked(bonsai_exe_path=None, bonsai_setup_script="src/.bonsai/Setup.cmd")
+    other = [] if sys.platform == "win32" else ["bonsai-setup-script-not-runnable"]
+    assert codes(found) == (other or ["bonsai-not-installed"])
 
 
 # Properties and values
@@ -462,7 +467,11 @@ def test_packages_are_verified_beside_the_program(checked, repository) -> None:
         folder = repository / "bonsai" / "Packages" / name
         folder.mkdir(parents=True)
         (folder / f"{name}.nupkg").touch()
-    still, differs = checked(bonsai_setup_script="src/Bonsai.config")
+    script = "setup.cmd" if sys.platform == "win32" else "setup.sh"
+    *_, absent = checked(bonsai_setup_script=script)
+    assert (absent.level, absent.code) == ("error", "bonsai-setup-script-missing")
+    (repository / script).touch()
+    still, differs = checked(bonsai_setup_script=script)
     assert (still.code, differs.code) == ("bonsai-package-missing", "bonsai-package-differs")
     assert len(still.message.split(",")) == 4
     assert "Bonsai.Vision is installed at 2.7, not at 2.8.0" in differs.message

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from web.conftest import running, serve  # noqa: F401 - fixtures of the live page
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 

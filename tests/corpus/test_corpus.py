@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bonsai.conftest import mapping, typed, workflow_xml
+from metadata.conftest import sealed_with, wait_for
 from openscope_experimental_launcher.base.experiment import BaseExperiment
 from openscope_experimental_launcher.base.options import RunOptions
 from openscope_experimental_launcher.session.record import read_record
@@ -44,7 +45,9 @@ NEEDS_ITS_PROBLEM = {
     "a_labs_own_steps": {"step-unknown"},
     "texts_with_braces": {"placeholder-unknown"},
     "central_logs": {"placeholder-unknown"},
-    "two_photon_with_steps": {"placeholder-unknown", "step-unknown"},
+    "comments_and_blanks": {"placeholder-unknown"},
+    "matlab_shared_engine": {"matlab-entrypoint-elsewhere"},
+    "two_photon_with_steps": {"placeholder-unknown"},
 }
 """The warnings that files give rise to, beside keys of their own and what a rehearsal replaces."""
 
@@ -65,6 +68,7 @@ def lab(make_repository: Any, workplace: Path, monkeypatch: pytest.MonkeyPatch) 
             "bonsai/setup.cmd": "echo set up\n",
             "code/tasks/flashes.py": "print('flashes')\n",
             "code/stimuli/make_table.py": MAKE_TABLE,
+            "code/matlab/run_gratings.m": "function run_gratings(folder, varargin)\nend\n",
             "code/after/summary.py": SUMMARY,
         }
     )
@@ -79,7 +83,13 @@ def lab(make_repository: Any, workplace: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def overrides(file: Path, repository: str) -> dict[str, Any]:
-    given = {"repository_url": repository, "rehearsal_duration_s": 0.1}
+    given = {
+        "repository_url": repository,
+        "rehearsal_duration_s": 0.1,
+        # They would be at work on what a test looks at; one test of each asks for them.
+        "session_report": False,
+        "session_metadata": False,
+    }
     if "repository_url" not in json.loads(file.read_bytes().decode("utf-8-sig")):
         del given["repository_url"]
     return given
@@ -119,6 +129,26 @@ def test_what_the_files_ask_for_was_done(lab: str, workplace: Path) -> None:
     for place in ("store/openscope/801234", "F/backup"):
         copy = workplace / "rehearsal" / place / session.name
         assert (copy / "table.csv").read_bytes() == (session / "table.csv").read_bytes()
+
+
+@pytest.mark.timeout(300)
+def test_its_standard_metadata_are_those_of_a_rehearsal(lab: str, workplace: Path) -> None:
+    file = next(file for file in FILES if file.stem == "two_photon_with_steps")
+    given = {**overrides(file, lab), "session_metadata": True}
+    experiment = BaseExperiment(RunOptions(overrides=given, rehearse=True, interactive=False))
+    assert experiment.run(file), experiment.outcome
+    session = Path(str(experiment.session_directory))
+    wait_for(lambda: sealed_with(session, "acquisition.json"))
+    told = json.loads((session / "acquisition.json").read_bytes())
+    assert "REHEARSAL" in told["notes"]
+    assert told["acquisition_type"] == "two photon day 3"
+    assert told["protocol_id"] == ["2450", "2451"]
+    streams = {s["object_type"]: s for s in told["data_streams"]}
+    assert streams["External data stream"]["modalities"][0]["abbreviation"] == "pophys"
+    assert streams["Data stream"]["code"][0]["run_script"] == "workflows/oddball.bonsai"
+    assert streams["Data stream"]["code"][0]["core_dependency"]["name"] == "Bonsai"
+    described = json.loads((session / "data_description.json").read_bytes())
+    assert described["data_level"] == "simulated"
 
 
 def test_all_are_checked_in_one_table(
@@ -162,3 +192,6 @@ def test_a_broken_file_does_not_hide_the_others(
     (folder / "empty").mkdir()
     empty = openscope("check", str(folder / "empty"))
     assert (empty.returncode, "no parameter files" in empty.stderr) == (1, True)
+    (folder / "empty" / "rig 2").mkdir()
+    (folder / "good.json").rename(folder / "empty" / "rig 2" / "good.json")
+    assert f"as {folder / 'empty' / 'rig 2'}" in openscope("check", str(folder / "empty")).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import textwrap
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 PROJECT = Path(__file__).parents[2]
 SOURCE = PROJECT / "src" / "openscope_experimental_launcher"
@@ -64,6 +66,15 @@ def blocks(*languages: str) -> list[Block]:
                 plain = textwrap.dedent(text)
                 found.append(Block(page_name(page), number, kind, plain, remark))
     return found
+
+
+def script(name: str) -> ModuleType:
+    """A module of `scripts/`, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def git(*arguments: str, folder: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -28,7 +29,9 @@ LONGEST_S = 180.0
 
 _SESSION = re.compile(r"\b614173_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\b")
 _OF_RUNNING = re.compile(r"(openscope (?:attach|stop)) \S+")
-_OF_THE_PAST = re.compile(r"openscope (last|sessions|catch-up|recover)")
+_OF_THE_PAST = re.compile(r"openscope (last|sessions|catch-up|recover|serve)")
+_SERVES = re.compile(r"openscope serve\b")
+_ADDRESS = r"https?://\S+\s"
 _ANSWERS = {
     "Subject: ": "614173",
     "User: ": "ana",
@@ -48,6 +51,21 @@ folder = Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"])
 print(*sys.argv[1:], flush=True)
 time.sleep(float(os.environ.get("OF_LENGTH_S", "0")))
 """
+_ABOUT_THE_DATA = {
+    "modalities": ["behavior"],
+    "project_name": "OpenScope",
+    "institution": "AIND",
+    "funding_source": ["NINDS"],
+    "investigators": ["Ana Berg"],
+    "ethics_review_id": "2408",
+    "stimulus_modalities": ["Visual"],
+    "mouse_platform_name": "running disc",
+}
+"""What the standard metadata lack otherwise."""
+
+_ELSEWHERE = ("//server/data", "E:/backup")
+"""Shares and disks of a rig: folders here."""
+
 _AUTHOR = ("-c", "user.name=Lab", "-c", "user.email=lab@localhost")
 
 
@@ -67,6 +85,7 @@ class Place:
         self.folder = folder
         programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self.environment = {**environment, "PATH": programs, "TERM": "xterm-256color"}
+        self.environment["BROWSER"] = "true"  # a program that does nothing, and well
         self._repository = self._make_repository()
         self._running: list[subprocess.Popen[bytes]] = []
         values: dict[str, Any] = {
@@ -77,6 +96,7 @@ class Place:
             "script_path": "oddball.py",
             "output_root_folder": str(folder / "data"),
             "metadata_service_base_url": service,
+            **_ABOUT_THE_DATA,
         }
         self._write("params.json", subject_id="614173", user_id="ana", **values)
         (folder / "parameters").mkdir()
@@ -118,6 +138,9 @@ class Place:
             self._closed(0)
         line = re.sub(r"\bSESSION\b", "614173_2026-03-14_10-30-00", line)
         line = _SESSION.sub(lambda found: self._closed(names.index(found[0])), line)
+        for place in _ELSEWHERE:
+            if place in line:
+                line = line.replace(place, str(self._elsewhere(place, "sessions" in line)))
         if "openscope-demo/" in line and not (self.folder / "openscope-demo").exists():
             self._openscope("demo")
         if re.search(r"\bCLONE\b", line):
@@ -125,6 +148,15 @@ class Place:
             git("clone", "--quiet", str(self._repository), str(clone), folder=self.folder)
             line = line.replace("CLONE", str(clone))
         return line
+
+    def _elsewhere(self, place: str, sessions: bool) -> Path:
+        """A folder that stands for a share or a disk, with sessions in it or not."""
+        folder = self.folder.parent / "elsewhere" / re.sub(r"\W+", "-", place)
+        folder.mkdir(parents=True, exist_ok=True)
+        if sessions:
+            session = self._closed(0)
+            shutil.copytree(self.folder / "data" / session, folder / session, dirs_exist_ok=True)
+        return folder
 
     def _closed(self, number: int) -> str:
         """The name of a closed session."""
@@ -175,16 +207,18 @@ class Place:
     # -- carrying out ------------------------------------------------------------------------------
 
     def carry_out(self, line: str) -> tuple[int | None, str]:
-        """Type a command into a terminal, and answer what it asks.
+        """Type a command into a terminal, and answer what it asks. One that serves a page is ended
+        by Ctrl-C when it has said where.
 
         Returns:
             Its exit code, and what the terminal showed.
         """
         import pexpect
 
+        serves = _SERVES.match(line) is not None
         program = pexpect.spawn(
             "/bin/sh",
-            ["-c", line],
+            ["-c", f"exec {line}" if serves else line],
             cwd=str(self.folder),
             env=self.environment,
             dimensions=(40, 120),
@@ -192,10 +226,13 @@ class Place:
             timeout=LONGEST_S,
         )
         shown = ""
-        patterns = [*_ANSWERS, pexpect.EOF]
-        while (asked := program.expect(patterns)) < len(_ANSWERS):
+        patterns = [*_ANSWERS, pexpect.EOF, *([_ADDRESS] if serves else [])]
+        while (asked := program.expect(patterns)) != len(_ANSWERS):
             shown += f"{program.before}{program.after}"
-            program.sendline(list(_ANSWERS.values())[asked])
+            if asked > len(_ANSWERS):
+                program.sendintr()
+            else:
+                program.sendline(list(_ANSWERS.values())[asked])
         program.close()
         return program.exitstatus, shown + str(program.before)
 

@@ -15,11 +15,12 @@ from openscope_experimental_launcher.cli.app import VERBS
 
 _SESSION = re.compile(r"\b614173_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\b")
 _NOT_RUN = re.compile(r"not run here: (\S.*)")
+_EXAMPLES = re.compile(r"^examples?:\n", re.MULTILINE)
 _PROGRAMS = ("openscope ", "uv ", "git ", "python ", "pip ", ".ci/")
 
 
 _MACHINE_WIDE = ("rig", "serve")
-"""Verbs whose example would write where the machine's own rig file lies, or never ends."""
+"""Verbs whose examples would write where the machine's own rig file lies, or be open to others."""
 
 
 def _help_examples() -> Block:
@@ -28,7 +29,7 @@ def _help_examples() -> Block:
     for verb in VERBS:
         if verb not in _MACHINE_WIDE:
             module = import_module(f"openscope_experimental_launcher.cli.{verb.replace('-', '_')}")
-            examples = (module.__doc__ or "").partition("example:\n")[2].splitlines()
+            examples = _EXAMPLES.split(module.__doc__ or "")[-1].splitlines()
             lines += [line for line in examples if line.strip().startswith("openscope ")]
     return Block("openscope VERB --help", 1, "console", "\n".join(lines))
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from docs.pages import PROJECT, page_name, pages
+from docs.pages import PROJECT, SOURCE, page_name, pages, script
 from openscope_experimental_launcher.cli.app import VERBS
 from openscope_experimental_launcher.parameters.model import (
     KNOWN_KEYS,
-    PASSED_ON,
     SPELLINGS,
     json_schema,
 )
@@ -31,30 +28,30 @@ _MOVED = re.compile(r"^\| ((?:`\w+`(?:, )?)+)", re.MULTILINE)
 
 def test_the_reference_has_every_parameter_once() -> None:
     page = (PROJECT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
-    filled = _reference_pages().on_page_markdown(page)
+    filled = script("reference_pages").on_page_markdown(page)
     schema = json_schema()
-    expected = schema["$defs"]["Expectation"]["properties"]
+    parts = [key for part in schema["$defs"].values() for key in part["properties"]]
     own = [key for key in schema["properties"] if key not in SPELLINGS]
-    assert sorted(_KEY_ROW.findall(filled)) == sorted([*own, *expected])
+    assert sorted(_KEY_ROW.findall(filled)) == sorted([*own, *parts])
+    assert "whole number, at least 0, at most 20 | `0` |" in filled
+    assert "number, more than 0, at most 30 days | `900.0` |" in filled
     for other, key in SPELLINGS.items():
         assert f"| `{other}` | `{key}` |" in filled
 
 
 def test_the_reference_has_every_verb() -> None:
     page = (PROJECT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
-    filled = _reference_pages().on_page_markdown(page)
+    filled = script("reference_pages").on_page_markdown(page)
     for verb in (*VERBS, "rig init", "rig show"):
         assert f"# openscope {verb}\n" in filled
     assert "`--rehearse`" in filled
 
 
-def _reference_pages() -> Any:
-    file = PROJECT / "scripts" / "reference_pages.py"
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_whoever_works_on_the_launcher_finds_every_room() -> None:
+    page = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = {folder.parent.name for folder in SOURCE.glob("*/__init__.py")}
+    assert len(rooms) > 10
+    assert {room for room in rooms if f"`{room}/`" not in page} == set()
 
 
 def test_the_first_screen_has_every_verb() -> None:
@@ -67,7 +64,7 @@ def test_whoever_moves_finds_every_key_with_two_spellings_and_no_unknown_one() -
     table = page.partition("## Key by key")[2]
     keys = {key for keys in _MOVED.findall(table) for key in _NAME.findall(keys)}
     assert keys - KNOWN_KEYS == set()
-    assert {*SPELLINGS, *SPELLINGS.values(), *PASSED_ON} - keys - {"$schema"} == set()
+    assert {*SPELLINGS, *SPELLINGS.values()} - keys == set()
 
 
 def test_the_page_of_the_session_folder_has_every_event() -> None:

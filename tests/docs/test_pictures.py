@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from docs.pages import PROJECT, pages
+from docs.pages import PROJECT, pages, script
 
 _SHOWN = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 _LARGEST = 150_000
@@ -40,7 +38,7 @@ def test_a_picture_is_small_and_told_in_words(picture: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo terminal")
 def test_a_terminal_becomes_a_picture_with_its_colours(tmp_path: Path) -> None:
-    pictures = _terminal_picture()
+    pictures = script("terminal_picture")
     program = "print('\\x1b[1;31mwrong\\x1b[0m  <a & b>\\n\\x1b[2mfaint\\x1b[0m')"
     terminal = pictures.Terminal(
         [sys.executable, "-c", program], folder=tmp_path, environment={}, columns=30, rows=5
@@ -55,12 +53,3 @@ def test_a_terminal_becomes_a_picture_with_its_colours(tmp_path: Path) -> None:
     colours = {node.get("fill") for node in (words["wrong"], words["faint"], words["<a & b>"])}
     assert len(colours) == 3
     assert (picture[0].text, picture.get("role")) == ("What it shows", "img")
-
-
-def _terminal_picture() -> Any:
-    file = PROJECT / "scripts" / "terminal_picture.py"
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

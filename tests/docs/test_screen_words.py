@@ -14,6 +14,7 @@ from docs.pages import PROJECT, SOURCE
 _ROW = re.compile(r"^\|(.*?)\|.*\|$", re.MULTILINE)
 _TABLE = re.compile(r"^\| (?:You see|It says|The first word) \|.*\n(?:\|.*\n)+", re.MULTILINE)
 _QUOTED = re.compile(r"`([^`]+)`")
+_GAP = re.compile(r"…|\d\d:\d\d")
 _SHORTEST = 6
 """Letters of a piece between two gaps that are looked for; shorter ones prove nothing."""
 
@@ -48,7 +49,7 @@ def test_there_is_something_to_look_for() -> None:
 
 @pytest.mark.parametrize("said", sorted(set(_said())))
 def test_the_words_of_the_screen_are_those_of_the_program(said: str) -> None:
-    pieces = [piece.strip(" ✓✗!") for piece in re.split(r"…|\d\d:\d\d", said)]
+    pieces = [piece.strip(" ✓✗!") for piece in _GAP.split(said)]
     for piece in pieces:
         if len(piece) >= _SHORTEST and piece != "report.html":
             assert piece in _texts(), said

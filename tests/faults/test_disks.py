@@ -113,6 +113,39 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_no_record(
     assert sequence == list(range(1, len(sequence) + 1))
 
 
+FILLS_THE_STATE = """
+import os, time
+out = os.open({file!r}, os.O_CREAT | os.O_WRONLY)
+block = bytes(100_000)
+while block:
+    try: os.write(out, block)
+    except OSError: block = block[:len(block) // 2]
+print("full", flush=True)
+time.sleep(4)
+os._exit(5)
+"""
+
+
+def test_where_even_the_state_folder_is_full_the_reserve_takes_the_end(
+    begin: Begin, small_disk: Disk
+) -> None:
+    disk = small_disk(20)
+    state = disk / "state"
+    session = begin(
+        FILLS_THE_STATE.format(file=str(disk / "full")),
+        resource_log_interval=0.1,
+        env={"OPENSCOPE_STATE_DIRECTORY": str(state)},
+    )
+    session.says("full")
+    (run,) = (state / "runs").iterdir()
+    assert (run / "reserve").stat().st_size > 0
+    wait_for(lambda: not (run / "reserve").exists())
+    assert session.closed()["outcome"] == "failed"
+    assert session.event("acquisition.ended")["exit_code"] == 5
+    sequence = [event["guard_seq"] for event in session.events() if "guard_seq" in event]
+    assert sequence == list(range(1, len(sequence) + 1))
+
+
 # -- 25: deleted, read-only, gone ------------------------------------------------------------------
 
 

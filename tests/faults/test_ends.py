@@ -14,7 +14,7 @@ import pexpect
 import psutil
 import pytest
 
-from faults.running import OPENSCOPE, WAITS, Running, end_runs, is_gone, processes_with, wait_for
+from faults.running import OPENSCOPE, Running, is_gone, processes_with, wait_for
 
 Begin = Callable[..., Running]
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -325,72 +325,3 @@ def test_a_terminal_that_is_never_read_blocks_neither_child_nor_launcher(
     session = Running(workplace / "data", None)
     assert session.closed()["outcome"] == "completed"
     terminal.close(force=True)
-
-
-# -- 10: killed between the spawn and its record ---------------------------------------------------
-
-
-def test_a_stray_without_any_record_is_found_by_its_cookie(
-    begin: Begin, openscope: Openscope, own_state: Path, tmp_path: Path
-) -> None:
-    flag = tmp_path / "go on"
-    session = begin(WAITS.format(flag=str(flag)))
-    session.says("ready")
-    child, cookie = session.event("acquisition.started")["pid"], session.cookie()
-    session.kill_guard()
-    session.launcher.kill()
-    session.launcher.wait()
-    # As if the power of the disk had gone with them: neither has recorded that anything started.
-    forget_since_start(own_state / "runs" / cookie / "guard.jsonl")
-    forget_since_start(session.folder / "journal.jsonl")
-    assert [process.pid for process in processes_with(cookie)] == [child]
-    file = next(session.data.parent.glob("*.json"))
-    refused = openscope("run", str(file), "--yes")
-    assert refused.returncode == 1 and "in use" in refused.stderr, refused.stdout
-    recovery = subprocess.Popen([*OPENSCOPE, "recover", str(session.folder)])
-    wait_for(lambda: "acquisition-unguarded" in str(session.events("finding.reported")))
-    flag.touch()  # it is left to finish its work
-    assert recovery.wait(30) == 0
-    assert is_gone(child) and processes_with(cookie) == []
-    assert session.output() == "ready\nfinished\n"
-    assert session.closed()["closed_by"] == "recovery"
-    assert str(child) in str(session.events("finding.reported"))
-
-
-def forget_since_start(records: Path) -> None:
-    """Cut a file of records before the acquisition's start."""
-    whole = records.read_bytes()
-    place = whole.find(b"acquisition.started")
-    records.write_bytes(whole if place < 0 else whole[: whole.rfind(b"\n", 0, place) + 1])
-
-
-# -- 11: a pid that was given to somebody else -----------------------------------------------------
-
-
-def test_a_stranger_with_the_recorded_pid_is_left_alone(
-    begin: Begin, openscope: Openscope, own_state: Path
-) -> None:
-    session = begin(POLITE)
-    session.says("ready")
-    child, cookie = session.event("acquisition.started")["pid"], session.cookie()
-    session.kill_guard()
-    session.launcher.kill()
-    session.launcher.wait()
-    end_runs(own_state)
-    wait_for(lambda: is_gone(child))
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
-        for records in (
-            own_state / "runs" / cookie / "guard.jsonl",
-            session.folder / "journal.jsonl",
-        ):
-            text = records.read_text("utf-8")
-            records.write_text(text.replace(f'"pid":{child},', f'"pid":{stranger.pid},'), "utf-8")
-        stopped = openscope("stop", session.folder.name, "--now")
-        assert stopped.returncode == 1 and "No acquisition" in stopped.stderr
-        assert openscope("recover", str(session.folder)).returncode == 0
-        assert session.closed()["outcome"] == "lost"
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -122,6 +123,30 @@ def test_a_clock_that_jumps_is_noted_and_moves_no_limit(
     assert abs(jump["by_s"] - shift_s) < 2
     assert 2.4 < session.event("acquisition.ended")["duration_s"] < 6
     assert [event["seq"] for event in session.events()] == list(range(1, len(session.events()) + 1))
+
+
+def test_daylight_saving_that_begins_meanwhile_changes_the_offset_alone(begin: Begin) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    # A zone whose summer begins some seconds from now (POSIX's way of writing one).
+    change = datetime.now(UTC) + timedelta(seconds=6)
+    day, clock = change.timetuple().tm_yday - 1, change.strftime("%H:%M:%S")
+    zone = f"WIN0SUM-1,{day}/{clock},{(day + 100) % 365}/0"
+    script = "import time\nprint('ready', flush=True)\ntime.sleep(60)\n"
+    session = begin(script, max_duration_s=9, env={"TZ": zone})
+    assert session.closed()["outcome"] == "killed"
+    assert 8.9 < session.event("acquisition.ended")["duration_s"] < 15
+    assert session.events("clock.jumped") == []
+    times = [datetime.fromisoformat(event["time"]) for event in session.events()]
+    offsets = [at.utcoffset() for at in times]
+    assert offsets[0] == timedelta(0) and offsets[-1] == timedelta(hours=1)
+    samples = [
+        datetime.fromisoformat(event["time"])
+        for event in session.events()
+        if event["name"] == "acquisition.sampled"
+    ]
+    steps = [(b - a).total_seconds() for a, b in itertools.pairwise(samples)]
+    assert all(0 < step < 10 for step in steps)
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Kolkata", "UTC"])

@@ -23,6 +23,7 @@ from openscope_experimental_launcher.parameters.placeholders import SLOT_FOLDER,
 Load = Callable[..., Loaded]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a system without drives")
 SEP = os.sep
+WORKFLOW = Path(__file__).parents[1] / "bonsai" / "workflows" / "minimal.bonsai"
 
 
 @pytest.fixture
@@ -150,6 +151,26 @@ class TestDrives:
         assert loaded.parameters.python_exe_path is None
         assert loaded.parameters.python_venv_path is None
         assert [w.code for w in loaded.warnings] == ["rehearsal-interpreter"] * 2
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"launcher": "python", "python_exe_path": "C:\\Python311\\python.exe"},
+            {"launcher": "python", "python_venv_path": "D:/environments/stim"},
+            {"launcher": "bonsai", "bonsai_exe_path": "C:/Bonsai/Bonsai.exe"},
+            {"launcher": "command", "command": ["//server/tools/run.exe"]},
+        ],
+    )
+    def test_a_program_on_one_is_refused_once_and_as_it_was_written(
+        self, openscope: Any, write_parameters: Any, workplace: Path, values: dict[str, Any]
+    ) -> None:
+        (workplace / "task").write_bytes(WORKFLOW.read_bytes())
+        checked = openscope("check", str(write_parameters(script_path="task", **values)))
+        (key, named) = list(values.items())[1]
+        written = named[0] if isinstance(named, list) else named
+        assert checked.returncode == 1
+        assert checked.stdout.count("✗") == 1, checked.stdout
+        assert f"where: {key}: {written}\n" in checked.stdout
 
     def test_the_checks_name_each_of_them(
         self, openscope: Any, write_parameters: Any, workplace: Path

@@ -103,7 +103,7 @@ def test_untracked_files_alone_are_saved_when_they_were_meant(lab, folder, tmp_p
     assert rebuild(lab, folder, tmp_path / "rebuilt") == tree_of(lab.path)
 
 
-def test_large_files_links_and_odd_names_are_listed(lab, folder, monkeypatch):
+def test_large_files_links_and_odd_names_are_listed(lab, folder, monkeypatch, caplog):
     monkeypatch.setattr(checkout_module, "KEPT_FILE_BYTES", 1000)
     monkeypatch.setattr(checkout_module, "KEPT_TOTAL_BYTES", 1500)
     lab.run("main")
@@ -113,6 +113,7 @@ def test_large_files_links_and_odd_names_are_listed(lab, folder, monkeypatch):
     (lab.path / "d link").symlink_to("/etc/passwd")
     odd = b"e \xff\n name"
     (lab.path / os.fsdecode(odd)).write_bytes(b"x")
+    subprocess.run(["git", "init", "--quiet", str(lab.path / "f inner")], check=True)
     save_state(lab.run("main", allow_dirty=True), folder)
     record = json.loads((folder / "repository.json").read_text(encoding="utf-8"))
     assert record["untracked_files"] == [
@@ -121,7 +122,9 @@ def test_large_files_links_and_odd_names_are_listed(lab, folder, monkeypatch):
         {"path": "c too much", "bytes": 900, "saved": False},
         {"path": "d link", "link_to": "/etc/passwd", "saved": False},
         {"path": "e \\xff\n name", "bytes": 1, "saved": True},
+        {"path": "f inner/", "saved": False},
     ]
+    assert "b large" in caplog.text and "a small" not in caplog.text
     kept = folder / "repository_untracked"
     assert sorted(bytes(entry) for entry in kept.iterdir()) == sorted(
         bytes(kept) + b"/" + name for name in (b"a small", odd)

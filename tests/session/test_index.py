@@ -222,6 +222,26 @@ def test_a_damaged_index_is_made_again(make: Make, damage: str) -> None:
     assert len(_names()) == 300
 
 
+def test_a_locked_index_is_not_made_again_and_no_session_waits(make: Make) -> None:
+    note_for_history(make(1))
+    with open_history() as history:
+        file = history.path
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("UPDATE sessions SET rig = 'kept'")
+    folder = make(2)
+    remember_session(folder)
+    forget_session(folder)
+    with pytest.raises(SessionError) as busy:
+        _names()
+    assert busy.value.code == "history-busy"
+    other.execute("COMMIT")
+    other.close()
+    with open_history() as history:
+        assert [session.rig for session in history.find()] == ["B2", "kept"]
+
+
 def test_where_no_file_can_be_kept_it_is_made_in_memory(make: Make, own_state: Path) -> None:
     note_for_history(make(1))
     file = history_file(True)
@@ -295,3 +315,11 @@ def test_a_subjects_last_sessions_come_with_their_parameters(make: Make, history
     history.add_root(Path("data"))
     found = history.last_of("614173", 2)
     assert [parameters["script_parameters.reward"] for _, parameters in found] == [4, 3]
+
+
+def test_half_a_character_in_a_note_hides_no_session(make: Make) -> None:
+    folder = make(1, note="half a character \ud83d of a mouse")
+    with open_history() as history:
+        history.read([folder])
+        (found,) = history.find(Query(text="mouse"))
+    assert found.present

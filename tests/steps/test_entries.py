@@ -43,7 +43,7 @@ OLDER = {"repo_relative_path": "code\\make.py", "function": "go", "kwargs": {"n"
 )  # fmt: skip
 def test_a_file_of_the_repository_in_every_form(lab: Any, entry: dict[str, Any]) -> None:
     (lab.repository / "code").mkdir()
-    (lab.repository / "code" / "make.py").write_text("")
+    (lab.repository / "code" / "make.py").write_text("def go(n): ...")
     (step,), _ = lab.plan({**entry, "on_failure": "abort"}, phase="before")
     assert (step.kind, step.name) == ("script", "code/make.py")
     assert (step.function, step.arguments, step.on_failure) == ("go", {"n": 2}, "abort")
@@ -87,10 +87,10 @@ def test_an_older_module_without_a_package(lab: Any, install: Any) -> None:
     assert (event.outcome, event.message) == ("ok", "")
 
 
-def test_a_step_to_come_is_said_to_be_one(lab: Any) -> None:
-    (warning,) = check(lab, "after", "session_creator")
+def test_a_step_after_it_that_is_not_installed_will_be_skipped(lab: Any) -> None:
+    (warning,) = check(lab, "after", "session_creater")
     assert (warning.level, warning.code) == ("warning", "step-unknown")
-    assert "not part of this version" in warning.message
+    assert "Did you mean 'session_creator'?" in warning.message
     assert "recorded as skipped" in warning.message
 
 

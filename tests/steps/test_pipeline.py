@@ -203,8 +203,51 @@ def test_a_script_that_is_not_in_the_repository(lab: Any) -> None:
     assert "weigh.py" in finding.fix
 
 
+FUNCTIONS = """
+import json
+from shutil import copy as keep
+try:
+    from fast import weigh_all
+except ImportError:
+    def weigh_all(): raise SystemExit("this must not run")
+if json:
+    class Scale: pass
+weigh = lambda: None
+async def later(): pass
+def run_post_acquisition(param_file): return 0
+raise SystemExit("nor this")
+"""
+
+
+@pytest.mark.parametrize("name", ["weigh", "weigh_all", "Scale", "keep", "later", ""])
+def test_a_function_that_a_file_has(lab: Any, name: str) -> None:
+    (lab.repository / "scale.py").write_text(FUNCTIONS)
+    entry = {"module_type": "script_module", "module_path": "scale.py", "function": name}
+    (found,) = check(lab, "after", entry)
+    assert (found.level, found.code) == ("ok", "steps-ready")
+
+
+@pytest.mark.parametrize(
+    ("phase", "name", "near"), [("after", "wiegh", "weigh"), ("before", "", ""), ("after", "x", "")]
+)
+def test_a_function_that_a_file_lacks(lab: Any, phase: str, name: str, near: str) -> None:
+    (lab.repository / "scale.py").write_text(FUNCTIONS)
+    entry = {"module_type": "script_module", "module_path": "scale.py", "function": name}
+    (finding,) = check(lab, phase, entry)
+    assert (finding.level, finding.code) == ("error", "step-function-missing")
+    assert (name or "run_pre_acquisition or run") in finding.message
+    assert near in finding.message
+
+
+@pytest.mark.parametrize("script", ["from scales import *", "def __getattr__(n): ...", "def (:"])
+def test_a_file_whose_functions_cannot_be_known(lab: Any, script: str) -> None:
+    (lab.repository / "scale.py").write_text(script)
+    entry = {"module_type": "script_module", "module_path": "scale.py", "function": "weigh"}
+    assert [found.level for found in check(lab, "before", entry)] == ["ok"]
+
+
 def test_a_script_needs_the_experiments_interpreter(lab: Any) -> None:
-    (lab.repository / "weigh.py").write_text("")
+    (lab.repository / "weigh.py").write_text("def run(): ...")
     script = {"module_type": "script_module", "module_path": "weigh.py"}
     (finding,) = check(lab, "after", script, python_exe_path="/nowhere/python")
     assert (finding.code, finding.level) == ("program-missing", "error")

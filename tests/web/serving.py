@@ -170,13 +170,15 @@ class Running:
         remember_session(folder)
         self._seq = (folder / "journal.jsonl").read_bytes().count(b"\n")
 
-    def tell(self, event: str, /, *, raw: bytes | None = None, **data: Any) -> None:
-        """Write one event that happens now."""
+    def tell(
+        self, event: str, /, *, raw: bytes | None = None, ago_s: float = 0.0, **data: Any
+    ) -> None:
+        """Write one event that happens now, or some seconds ago; or a line as it is."""
         self._seq += 1
         line = {
             "seq": self._seq,
             "time": "2026-11-03T09:09:00.000+00:00",
-            "mono": round(time.monotonic(), 6),
+            "mono": round(time.monotonic() - ago_s, 6),
             "name": event,
             "data": data,
         }

@@ -107,6 +107,16 @@ def test_the_command_line(parameters: WriteParameters, openscope: OpenScope) -> 
     assert again.returncode == 0, again.stdout + again.stderr
 
 
+def test_a_path_that_windows_cannot_carry_is_refused(
+    parameters: WriteParameters, workplace: Path, openscope: OpenScope
+) -> None:
+    long = workplace / ("long" * 20) / ("longer" * 20)
+    file = parameters(launcher="command", command=[sys.executable, "-c", "pass"])
+    done = openscope("run", str(file), "--yes", "--set", f"OutputFolder={long}")
+    assert done.returncode == 1 and "Windows carries 260" in done.stderr, done.stderr
+    assert "fix:" in done.stderr and not (workplace / ("long" * 20)).exists()
+
+
 @pytest.mark.skipif(not under_wine(), reason="changes the registry")
 @pytest.mark.parametrize("key", _RESTART_KEYS)
 def test_a_pending_restart_is_warned_of(key: str) -> None:
@@ -149,8 +159,8 @@ def test_a_step_ends_with_its_launcher_and_leaves_nothing(
     if killed:
         assert all(map(alive, pids))
         launcher.kill()
-    launcher.wait(20)
-    wait_for(lambda: not any(map(alive, pids)), 5)
+    launcher.wait(60)
+    wait_for(lambda: not any(map(alive, pids)), 30)
 
 
 # -- deliberate ends ---------------------------------------------------------------------------
@@ -218,7 +228,7 @@ def test_the_session_is_closed_when(
     wait_for(lambda: output().endswith("\n"))
     pid = int(output())
     end(launcher)
-    launcher.wait(20)
+    launcher.wait(60)
     assert not alive(pid)
     [folder] = (workplace / "data").iterdir()
     assert events(folder)[-1]["name"] == "session.closed"

@@ -14,9 +14,13 @@ import argparse
 from pathlib import Path
 
 from ..errors import EXIT_FAILED, EXIT_OK
-from .planned import ASKED, add_arguments, loaded, looked_at, shown
+from .planned import ASKED, loaded, looked_at, shown
+from .planned import add_arguments as add_plan_arguments
 
-__all__ = ["add_arguments", "main"]
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `openscope check`."""
+    add_plan_arguments(parser, "JSON parameter file, or a folder of them")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from ..repository import GitSource, Resolved
 from ..utils.git_manager import GitManager
 from .planned import loaded, looked_at
 
+_NAMED = 3
 _Question = tuple[Any, ...]
 
 
@@ -34,18 +35,25 @@ def check_folder(args: argparse.Namespace, folder: Path) -> int:
     """
     from ..display.screens import show_files
 
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".json")
+    files = _parameter_files(folder)
     if not files:
+        below = [str(inner) for inner in sorted(folder.iterdir()) if _parameter_files(inner)]
+        named = f", as {' or '.join(below[:_NAMED])}" if below else ""
         raise ParameterError(
             "There are no parameter files in this folder.",
             code="parameter-folder-empty",
             where=str(folder),
-            fix="Name a folder with files that end in .json.",
+            fix=f"Name a folder with files that end in .json{named}.",
         )
     rows = list(_rows(args, files))
     show_files(rows)
     failed = any(finding.level == "error" for _, findings in rows for finding in findings)
     return EXIT_FAILED if failed else EXIT_OK
+
+
+def _parameter_files(folder: Path) -> list[Path]:
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in entries if path.suffix.lower() == ".json")
 
 
 def _rows(args: argparse.Namespace, files: list[Path]) -> Iterator[tuple[str, list[Finding]]]:

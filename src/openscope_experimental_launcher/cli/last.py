@@ -7,6 +7,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..errors import SessionError, did_you_mean
@@ -23,10 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
+    from ..display.history import Progress
     from ..session.folder import SessionFolder
     from ..session.index import Query, open_history
 
-    with open_history() as history:
+    with open_history(Progress(sys.stderr)) as history:
         found = history.find(Query(subject=args.subject, limit=_LOOKED_AT))
         last = next((session for session in found if session.present), None)
         if last is None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ..plan import Plan
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, what: str = "JSON parameter file") -> None:
     """The options of `openscope check` and `openscope plan`."""
-    parser.add_argument("param_file", metavar="PARAMS", help="JSON parameter file")
+    parser.add_argument("param_file", metavar="PARAMS", help=what)
     add_plan_options(parser)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.arguments import add_run_options, options_from
-from ..errors import Finding, ParameterError, ParameterFileNotFoundError
+from ..errors import Finding, ParameterError, ParameterFileNotFoundError, attempt
 from ..supervision.spawn import start_guard_early
 
 _MOST_TRIES = 5
@@ -43,7 +43,9 @@ def main(args: argparse.Namespace) -> int:
     params = Path(args.param_file) if args.param_file else None
     if params is None and not args.set:
         params = choose_recent()
-    offer_recovery(wait=not args.yes)
+    failure = attempt(lambda: offer_recovery(wait=not args.yes))
+    if failure is not None:  # an old session is no reason not to run a new one
+        sys.stdout.write(f"{failure.error.render()}\n")
     return run_session(params, options, yes=args.yes, sound=args.sound)
 
 

@@ -28,9 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
+    from ..display.history import Progress
     from ..session.index import locate
 
-    return show(locate(args.session), as_json=args.json)
+    return show(locate(args.session, Progress(sys.stderr)), as_json=args.json)
 
 
 def show(folder: SessionFolder, *, as_json: bool) -> int:

@@ -374,12 +374,14 @@ def _content_lines(folder: SessionFolder) -> Iterator[Line]:
 
 
 def _kind(path: Path) -> str:
+    from ..metadata.aind import RECORDS
+
     top = path.parts[0]
-    if top == "experiment_metadata":
+    if top == "experiment_metadata" or path.as_posix() in RECORDS:
         return "metadata"
     if top == "logs":
         return "logs"
-    if path.name in ("journal.jsonl", "manifest.json") and len(path.parts) == 1:
+    if path.name in ("journal.jsonl", "manifest.json", "report.html") and len(path.parts) == 1:
         return "records"
     return "data"
 

@@ -99,7 +99,11 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     ),
     "finding.reported": _finding,
     "note.added": lambda data: f"note: {data.get('text', '')}",
-    "guard.replaced": lambda _: "! the guard was killed; its understudy goes on in its place",
+    "guard.replaced": lambda _: "! the guard was killed; another one goes on in its place",
+    "acquisition.unwatched": lambda data: (
+        f"! nobody watched the acquisition for {data.get('for_s')} s: the computer slept, or was "
+        "kept from it"
+    ),
     "launcher.lost": lambda _: "! the launcher was lost; the guard goes on alone",
     "clock.jumped": lambda data: f"! the computer's clock jumped by {data.get('by_s')} s",
     "manifest.sealed": lambda data: (

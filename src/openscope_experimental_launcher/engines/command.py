@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, Finding
+from ..parameters.paths import drive_error, on_missing_drive
 from ..parameters.placeholders import show
 from . import Ask, Ended, Launch, Source
 from .rehearsal import stand_in
@@ -75,7 +76,7 @@ def find_program(program: str, root: Path) -> str:
 
     A program that cannot be found is returned as it is; the check says so.
     """
-    if Path(program).is_absolute():
+    if Path(program).is_absolute() or on_missing_drive(program):
         return program
     if "/" in program or "\\" in program:
         return str(root / program)
@@ -92,6 +93,8 @@ def check_program(program: str, key: str, source: Source) -> Finding:
     """
     path = Path(program)
     where = f"{key}: {program}"
+    if on_missing_drive(program):
+        return drive_error(where)
     if path.is_dir():
         return _unusable("The program is a folder.", where, "Name the file to execute.")
     if not path.is_file():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..commands import run_command
 from ..errors import CommandError, EngineError, Finding, Level
+from ..parameters.paths import on_missing_drive
 from . import Ended, Launch, Source
 from .command import askable, check_program, find_program
 from .probe import syntax_problem
@@ -175,6 +176,8 @@ def interpreter(parameters: Parameters, root: Path) -> str:
     """The experiment's Python: `python_exe_path`, else that of `python_venv_path`, else ours."""
     if parameters.python_exe_path:
         return find_program(parameters.python_exe_path, root)
+    if on_missing_drive(parameters.python_venv_path or ""):
+        return str(parameters.python_venv_path)  # the checks refuse it, as it was written
     if parameters.python_venv_path:
         inside = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
         return str((root / parameters.python_venv_path).joinpath(*inside))

@@ -292,11 +292,12 @@ class _Expander(msgspec.Struct, eq=False):
         )
 
     def _given(self) -> list[str]:
-        """The keys that somebody gave, beside those that can always be used."""
+        """The keys that somebody gave a text or a number, beside those that can always be used."""
         return [
             key
-            for key in self.values
+            for key, value in self.values.items()
             if self.place(key) and key not in _STANDING and key.isascii() and key.isidentifier()
+            if value not in (None, "") and not isinstance(value, (Mapping, list, tuple))
         ]
 
     def _report_circle(self, key: str, path: tuple[str | int, ...]) -> None:

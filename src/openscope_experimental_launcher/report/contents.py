@@ -60,6 +60,7 @@ def files(folder: SessionFolder, story: Story) -> Files:
         listed = {**as_object(read_manifest(folder)["files"]), **_entries(story.added)}
     except SessionError as error:
         return _unsealed(there, story, error)
+    listed.pop(REPORT_NAME, None)
     rows = [
         _file(name, there.get(name), as_object(listed.get(name)) if name in listed else None)
         for name in sorted({*there, *listed})

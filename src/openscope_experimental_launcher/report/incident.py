@@ -12,18 +12,13 @@ from ..session.folder import SessionFolder
 from ..session.journal import read_journal
 from ..session.past import PastSession, as_object
 from ..session.record import fold
-from .output import STREAMS, Printed, last_lines, new_in
+from .last_minute import LAST_S, End, Entry, end_of, last_minute
+from .output import Printed, new_in
 from .plots import Plot, last_minute_plots
 from .reading import Story
 from .siblings import Neighbours, Sibling
-from .words import form_of, moment_of
+from .words import form_of
 
-LAST_S = 60.0
-"""The time before the end that is shown in full."""
-
-_LINES_SHOWN = 150
-_EVENTS_SHOWN = 60
-_SAMPLES_SHOWN = 20
 _CHANGES_SHOWN = 25
 _FINDINGS_SHOWN = 100
 
@@ -36,27 +31,6 @@ _ALWAYS_BAD = (
 
 
 _DIAGNOSED = ("error", "acquisition")
-
-
-class Entry(NamedTuple):
-    """One thing on the time axis of the last minute.
-
-    Attributes:
-        before_end_s: seconds relative to the end, negative before it; None when not known.
-        kind: `stdout`, `stderr`, `event` or `sample`.
-        text: what it is.
-    """
-
-    before_end_s: float | None
-    kind: str
-    text: str
-
-    @property
-    def time(self) -> str:
-        """The time as text, as `−12.3 s`."""
-        if self.before_end_s is None:
-            return "?"
-        return f"{self.before_end_s:+.1f} s".replace("-", "−")
 
 
 class Divergence(NamedTuple):
@@ -110,17 +84,17 @@ class Incident(NamedTuple):
 def incident_of(story: Story, near: Neighbours) -> Incident:
     """Explain a session that did not go well, as far as its records do."""
     first = _first_wrong(story)
-    words = _first_in_words(story, first)
-    end = _end(story)
-    entries, left_out = _last_minute(story, end)
+    end = end_of(story)
+    words = _first_in_words(story, first, end)
+    entries, left_out = last_minute(story, end) if end else ([], 0)
     return Incident(
         first=words,
-        first_at=_at(story, first) if first else "",
+        first_at=_at(story, first["mono"] if first else end.mono if end else story.zero),
         diagnosis=[sentence for sentence in _diagnosis(story) if sentence != words],
         findings=told_findings(story),
         last=entries,
         left_out=left_out,
-        plots=last_minute_plots(story, end["mono"], LAST_S) if end else [],
+        plots=last_minute_plots(story, end.mono, LAST_S) if end else [],
         good=near.good,
         divergence=_divergence(story, near.good) if near.good else None,
         similar=near.incidents,
@@ -171,7 +145,12 @@ def _is_wrong(event: Mapping[str, Any]) -> bool:
     return False
 
 
-def _first_in_words(story: Story, first: Mapping[str, Any] | None) -> str:
+def _first_in_words(story: Story, first: Mapping[str, Any] | None, end: End | None) -> str:
+    if first is None and story.record.started and not (end and end.seen):
+        return (
+            "The last that was heard of the session: its launcher and its guard were killed, or "
+            "the computer went off."
+        )
     if first is None:
         return "Nothing in the records says what went wrong first."
     if first["name"] == "acquisition.ended":  # its exit code says less than its diagnosis
@@ -188,8 +167,8 @@ def _told(event: Mapping[str, Any]) -> str:
     return event_in_words(event).lstrip("!✗ ")
 
 
-def _at(story: Story, event: Mapping[str, Any]) -> str:
-    elapsed = event["mono"] - story.zero
+def _at(story: Story, mono: float) -> str:
+    elapsed = mono - story.zero
     if story.record.started is None or elapsed < 0:
         return ""
     return f"{clock(elapsed)} after the acquisition began"
@@ -208,7 +187,7 @@ def _diagnosis(story: Story) -> Iterator[str]:
         yield f"The acquisition never ran; the session had come to: {record.stage or 'nothing'}."
     if how:
         yield how
-    elif record.started is not None:
+    elif record.started is not None and not record.reason:
         yield "Nobody saw the acquisition end, so its exit code is not known."
     if stop.get("limit"):
         yield f"It was the limit {stop['limit']} that asked it to end."
@@ -227,77 +206,6 @@ def _end_in_words(ended: Mapping[str, Any]) -> str:
     return f"The acquisition ended {how}{after}."
 
 
-# The last minute
-
-
-def _end(story: Story) -> dict[str, Any] | None:
-    """The end of the acquisition; without one the last event that is known."""
-    ended = story.events("acquisition.ended")
-    if ended:
-        return ended[-1]
-    return story.past.events[-1] if story.past.events else None
-
-
-def _last_minute(story: Story, end: Mapping[str, Any] | None) -> tuple[list[Entry], int]:
-    if end is None:
-        return [], 0
-    moment = moment_of(end["time"])
-    lines, left_out = _last_output(story, moment.timestamp() if moment else None)
-    entries = [*_last_events(story, end["mono"]), *_last_samples(story, end["mono"]), *lines]
-
-    def place(entry: Entry) -> float:
-        return -LAST_S if entry.before_end_s is None else entry.before_end_s
-
-    return sorted(entries, key=place), left_out
-
-
-def _last_events(story: Story, end: float) -> list[Entry]:
-    found = [
-        Entry(event["mono"] - end, "event", words)
-        for event in story.past.events
-        if -LAST_S <= event["mono"] - end <= LAST_S and (words := event_in_words(event))
-    ]
-    return found[-_EVENTS_SHOWN:]
-
-
-def _last_samples(story: Story, end: float) -> list[Entry]:
-    memory = story.samples.curve("memory_mb")
-    recent = [
-        (at - end, value)
-        for at, value in zip(memory.at, memory.values, strict=True)
-        if -LAST_S <= at - end <= LAST_S
-    ]
-    every = max(len(recent) // _SAMPLES_SHOWN, 1)
-    return [Entry(at, "sample", f"memory {value:,.0f} MB") for at, value in recent[::-every]]
-
-
-def _last_output(story: Story, end: float | None) -> tuple[list[Entry], int]:
-    """The output of the last minute; when it was silent by then, the last lines before."""
-    printed = [
-        line
-        for stream in STREAMS
-        for line in last_lines(story.folder, story.record.attempts, stream)
-        if line.text.strip()
-    ]
-    recent = [line for line in printed if _age(line, end) is None or _within(line, end)]
-    if not recent:
-        recent = sorted(printed, key=lambda line: line.at or 0.0)[-_SAMPLES_SHOWN:]
-    recent.sort(key=lambda line: line.at or 0.0)
-    shown = recent[-_LINES_SHOWN:]
-    return [Entry(_age(line, end), line.stream, line.text) for line in shown], len(recent) - len(
-        shown
-    )
-
-
-def _age(line: Printed, end: float | None) -> float | None:
-    return None if line.at is None or end is None else line.at - end
-
-
-def _within(line: Printed, end: float | None) -> bool:
-    age = _age(line, end)
-    return age is not None and age >= -LAST_S
-
-
 # Compared with a session that went well
 
 
@@ -307,7 +215,7 @@ def _divergence(story: Story, good: Sibling) -> Divergence:
     return Divergence(
         alike,
         here=_told(here) if here else "",
-        here_at=_at(story, here) if here else "",
+        here_at=_at(story, here["mono"]) if here else "",
         there=_told(there) if there else "",
         line=new_in(story.past, story.record.attempts, past, past.record.attempts),
         changes=_changes(past, story.past),

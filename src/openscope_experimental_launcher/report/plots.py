@@ -208,7 +208,9 @@ def _drawn(points: Curve, limit: float | None) -> tuple[str, float | None, float
     shown = [*values, *([limit] if limit is not None else [])]
     top, bottom = max(shown), min(*shown, 0.0)
     if limit is None and min(values) > 0.5 * top:  # a small change at a great height
-        bottom = min(values) - 0.05 * (top - min(values))
+        least = min(values)
+        spare = max(0.05 * (top - least), 0.005 * top - 0.5 * (top - least))
+        bottom, top = least - spare, top + spare
     span, length = (top - bottom) or 1.0, (at[-1] - at[0]) or 1.0
 
     def height(value: float) -> float:

@@ -39,6 +39,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self._at)
 
+    @property
+    def last(self) -> float | None:
+        """The monotonic time of the last one."""
+        return self._at[-1] if self._at else None
+
     def add(self, mono: float, data: Mapping[str, Any]) -> None:
         """Take in the data of one `acquisition.sampled`.
 

@@ -66,7 +66,7 @@ def summary(story: Story, state: str) -> str:
     lasted = ended.get("duration_s")
     words = state.capitalize()
     if lasted is not None:
-        words += f" after {clock(lasted)}"
+        words += f" {'in' if state == 'completed' else 'after'} {clock(lasted)}"
     reason = story.record.reason or str((story.record.closed or {}).get("reason") or "")
     return f"{words}: {reason}" if reason else f"{words}."
 
@@ -119,8 +119,10 @@ def _acquisition(story: Story) -> str:
         return "never ran"
     ended = record.ended or {}
     lasted = ended.get("duration_s")
-    span = f"{time_of_day(record.started_at)} to {time_of_day(record.ended_at) or '?'}"
-    return f"{clock(lasted)} ({span})" if lasted is not None else span
+    began = time_of_day(record.started_at)
+    if lasted is None:
+        return f"began at {began}; nobody saw it end"
+    return f"{clock(lasted)} ({began} to {time_of_day(record.ended_at) or '?'})"
 
 
 def _whole(story: Story) -> str:

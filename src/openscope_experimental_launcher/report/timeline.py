@@ -11,6 +11,8 @@ from .reading import Story
 from .words import time_of_day
 
 _EVENTS_SHOWN = 300
+_OF_CLOSING = ("manifest.sealed", "session.closed")
+"""What comes again each time that something is done to a closed session."""
 
 
 class Happening(NamedTuple):
@@ -59,6 +61,7 @@ def happenings(story: Story) -> tuple[list[Happening], int]:
             _place(event["mono"], begin, length),
         )
         for event in story.past.events
+        if event["mono"] <= story.end or event["name"] not in _OF_CLOSING
         if (words := event_in_words(event).lstrip("!✗ "))
     ]
     more = len(rows) - _EVENTS_SHOWN

@@ -33,7 +33,11 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _ONE_LINE else json.dumps(value, ensure_ascii=False, indent=2)
+    if len(text) <= _ONE_LINE:
+        return text
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {as_text(item)}" for key, item in value.items())
+    return "\n".join(map(as_text, value)) if isinstance(value, list) else text
 
 
 def form_of(line: str) -> str:

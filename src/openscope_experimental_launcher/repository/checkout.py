@@ -7,6 +7,7 @@ temporary folders.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ KEPT_FILE_BYTES = 10_000_000
 KEPT_TOTAL_BYTES = 100_000_000
 """Untracked files are saved until they are this much together."""
 
+_log = logging.getLogger(__name__)
 _WORKSHOP = ".openscope"
 _NOW_AT = re.compile(r"HEAD is now at ([0-9a-f]+)")
 
@@ -328,7 +330,10 @@ def save_state(checkout: Checkout, folder: Path) -> None:
             write_atomic(folder / "repository.patch", current_patch(checkout.git))
             record["patch"] = "repository.patch"
         if checkout.allow_dirty and checkout.untracked:
-            record["untracked_files"] = _save_untracked(checkout, folder / "repository_untracked")
+            files = _save_untracked(checkout, folder / "repository_untracked")
+            record["untracked_files"] = files
+            if lost := tuple(file["path"] for file in files if not file["saved"]):
+                _log.warning("Files in no commit that are not saved with the session: %s.", lost)
         write_json(folder / "repository.json", record)
 
 
@@ -358,6 +363,8 @@ def _save_untracked(checkout: Checkout, folder: Path) -> list[dict[str, Any]]:
                 shutil.copy2(source, target, follow_symlinks=False)
                 left -= size
             record |= {"bytes": size, "saved": saved}
+        else:
+            record["saved"] = False  # a repository of its own inside this one
         records.append(record)
     return records
 

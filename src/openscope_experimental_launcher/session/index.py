@@ -56,6 +56,7 @@ _DAMAGED = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _TABLES = f"""
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY,
@@ -190,7 +191,7 @@ class History:
             return
         try:
             self.read(dict.fromkeys(new))
-        except sqlite3.OperationalError:
+        except SessionError:
             return
         for root in {folder.parent for folder in new}:
             remember_root(root)
@@ -254,7 +255,9 @@ class History:
         try:
             return work(self._db)
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            if _code_of(error) in _BUSY:
+                raise _busy(self.path) from error
+            if _code_of(error) not in _DAMAGED:
                 raise
         self._db.close()
         self._db = self._made(keep_good=False)
@@ -321,8 +324,12 @@ def sessions_below(root: Path) -> list[Path]:
     return [Path(path) for path in inside if os.path.isfile(f"{path}/journal.jsonl")]  # noqa: PTH113 - there may be thousands
 
 
-def locate(named: str) -> SessionFolder:
+def locate(named: str, on_progress: Progress = lambda done, total: None) -> SessionFolder:
     """The session that a person means: a folder, its name, or a part of it that no other has.
+
+    Args:
+        named: what the person said.
+        on_progress: told how a long reading of folders goes on.
 
     Raises:
         SessionError: there is none, or several.
@@ -330,7 +337,7 @@ def locate(named: str) -> SessionFolder:
     path = Path(named).expanduser().absolute()
     if (path / "journal.jsonl").is_file():
         return SessionFolder(path)
-    with open_history() as history:
+    with open_history(on_progress) as history:
         found = history.named(named) if named.strip() else []
     here = [session for session in found if session.present] or found
     if len(here) == 1 or (here and here[0].name == named):
@@ -354,16 +361,37 @@ def locate(named: str) -> SessionFolder:
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
-    """The index of this version that is there, or None."""
+    """The index of this version that is there, or None.
+
+    Raises:
+        SessionError: another process keeps it locked.
+    """
     if not path.is_file():
         return None
-    with suppress(sqlite3.Error):
+    db = None
+    try:
         db = _connected(path)
-        with suppress(sqlite3.Error):
-            if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
-                return db
+        if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+            return db
+    except sqlite3.Error as error:
+        if _code_of(error) in _BUSY:  # whole, and not to be made again
+            raise _busy(path) from error
+    if db is not None:
         db.close()
     return None
+
+
+def _code_of(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _busy(path: Path) -> SessionError:
+    return SessionError(
+        "Another program is at work on the history.",
+        code="history-busy",
+        where=str(path),
+        fix="Try again; sessions do not wait for it.",
+    )
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

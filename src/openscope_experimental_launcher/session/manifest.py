@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..errors import SessionError
@@ -20,14 +21,21 @@ def listed_files(folder: SessionFolder) -> Iterator[Path]:
     """The files a manifest covers: all regular files but the manifest, the journal and
     a copy's receipt, in order of their names.
     A link is no file of the session and is passed over."""
+    # There may be very many: texts and one look at each; paths would take three times as long.
+    own = {str(folder.manifest), str(folder.journal), str(folder.receipt)}
     for root, folders, names in os.walk(folder.path):
         folders.sort()
         for name in sorted(names):
-            path = Path(root, name)
-            if path in (folder.manifest, folder.journal, folder.receipt) or path.is_symlink():
-                continue
-            if path.is_file():
-                yield path
+            path = os.path.join(root, name)  # noqa: PTH118
+            if path not in own and _is_file(path):
+                yield Path(path)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:  # it vanished
+        return False
 
 
 def build_manifest(
@@ -48,12 +56,15 @@ def build_manifest(
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    before = len(str(folder.path)) + 1
+
     def entry(path: Path) -> tuple[str, dict[str, Any]]:
         size = path.stat().st_size
         digest = sha256_of(path)
         if on_bytes is not None:
             on_bytes(size)
-        return str(PurePosixPath(path.relative_to(folder.path))), {"size": size, "sha256": digest}
+        name = str(path)[before:].replace(os.sep, "/")
+        return name, {"size": size, "sha256": digest}
 
     with ThreadPoolExecutor(_HASHERS) as hashers:
         files = dict(hashers.map(entry, listed_files(folder)))

@@ -223,7 +223,7 @@ def _text(summary: Summary, record: SessionRecord, parameters: Mapping[str, Any]
 def _clean(value: object) -> str:
     """A value as text that a database takes: names of files may hold half characters."""
     text = "" if value is None else str(value)
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _number(value: Any) -> Any:

@@ -201,12 +201,14 @@ def _ended_badly(past: _Past, now: datetime) -> Iterator[Finding]:
 
 
 def _never_ran(past: _Past, alike: _Past, asked: Mapping[str, Any]) -> Iterator[Finding]:
-    if not alike:
-        runs, ran = (_experiment(values) for values in (asked, past[0][1]))
-        if runs != ran:
-            yield _unlike(f"This subject never ran {runs} here; its last session ran {ran}.")
-        else:
-            yield _unlike(f"This subject never ran this {runs} here; the last was of another code.")
+    before = next((values for _, values in past if values), None)  # some left none
+    if alike or before is None:
+        return
+    runs, ran = _experiment(asked), _experiment(before)
+    if runs != ran:
+        yield _unlike(f"This subject never ran {runs} here; its last session ran {ran}.")
+    else:
+        yield _unlike(f"This subject never ran this {runs} here, but one of other code.")
 
 
 def _experiment(values: Mapping[str, Any]) -> str:

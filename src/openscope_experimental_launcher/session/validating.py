@@ -119,30 +119,21 @@ def _is_time(text: str) -> bool:
 
 
 def _check_files(folder: SessionFolder, record: SessionRecord) -> Iterator[Finding]:
-    # Before its acquisition a session can fail at any point, with what records it had by then.
-    level = "error" if record.attempted else "warning"
     wanted = [folder.metadata / f"{name}.json" for name in _RECORDS]
     wanted += [folder.metadata / "repository.json"] if record.repository else []
     wanted += [folder.output("stdout"), folder.output("stderr")] if record.started else []
+    restore = "Restore it from a copy of the session."
     for path in wanted:
         name = path.relative_to(folder.path).as_posix()
-        if not path.is_file():
-            words = f"{name} is not there."
-            yield Finding(
-                "error" if level == "error" else "warning",
-                "record-missing",
-                words,
-                name,
-                "Restore it from a copy of the session.",
-            )
-        elif path.suffix == ".json" and not _is_object(path):
-            yield Finding(
-                "error",
-                "record-unreadable",
-                f"{name} cannot be read as a JSON object.",
-                name,
-                "Restore it from a copy of the session.",
-            )
+        if path.is_file():
+            if path.suffix == ".json" and not _is_object(path):
+                words = f"{name} cannot be read as a JSON object."
+                yield Finding("error", "record-unreadable", words, name, restore)
+        elif record.attempted:
+            yield Finding("error", "record-missing", f"{name} is not there.", name, restore)
+        else:
+            words = f"{name} is not there: the session ended before it was written."
+            yield Finding("warning", "record-missing", words, name)
 
 
 def _is_object(path: Path) -> bool:
@@ -200,7 +191,7 @@ def _check_journal(journal: Looked) -> Iterator[Finding]:
     if gap is not None:
         words = f"The event number {gap} is not where it should be: events are missing."
         yield _broken("journal-gap", words)
-    for needed in _milestones(record):
+    for needed in _milestones(record) if "session.closed" in names else ():
         if needed not in names:
             yield _broken("journal-incomplete", f"The event {needed} is missing.")
     if not names or names[-1] != "session.closed":

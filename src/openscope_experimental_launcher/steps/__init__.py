@@ -91,7 +91,7 @@ class Step(Protocol):
     Three more attributes are looked at where a class has them: `run_after_failure = False` leaves
     the step out after an acquisition that did not complete; `after_seal = True` runs it when the
     manifest is sealed, last of all, and it must then change no file of the session; and a method
-    `check()` returns the findings of a look at whether it can run here, before the session.
+    `preflight()` returns findings before the session: whether it can run here.
 
     Attributes:
         name: its name in a pipeline.

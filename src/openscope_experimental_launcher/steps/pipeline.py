@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..engines.command import check_program
 from ..engines.python import interpreter
-from ..errors import Finding, ParameterError, StepError
+from ..errors import Finding, ParameterError, RepositoryError, StepError
 from ..parameters.model import SPELLINGS, Parameters
 from ..parameters.paths import drive_error, on_missing_drive
 from ..parameters.wording import shown
@@ -249,11 +249,11 @@ def _check(
         installed = get_step(step.name)
     except StepError as error:
         return [_not_there(step, error)]
-    look = getattr(installed, "check", None)
-    found = (
-        [finding._replace(where=finding.where or step.where) for finding in look()] if look else []
-    )
-    return [*_check_values(step, installed, parameters, rehearsal), *found]
+    findings = list(_check_values(step, installed, parameters, rehearsal))
+    preflight = getattr(installed, "preflight", None)
+    if preflight is not None:
+        findings += [found._replace(where=found.where or step.where) for found in preflight()]
+    return findings
 
 
 def _check_values(
@@ -284,7 +284,7 @@ def _check_values(
 def _check_script(step: PlannedStep, source: Source) -> list[Finding]:
     path = Path(PurePosixPath(step.name))
     if source.exists(path):
-        return []
+        return _check_function(step, source, path)
     near = source.similar(path)
     return [
         Finding(
@@ -295,6 +295,18 @@ def _check_script(step: PlannedStep, source: Source) -> list[Finding]:
             fix=f"Use one of: {', '.join(near)}." if near else "Correct the path.",
         )
     ]
+
+
+def _check_function(step: PlannedStep, source: Source, path: Path) -> list[Finding]:
+    from .functions import function_finding
+
+    wanted = (step.function,) if step.function else (FILE_FUNCTIONS[step.phase], "run")
+    try:
+        content = source.read(path)
+    except (OSError, RepositoryError):
+        return []  # it is in a submodule that is not here yet
+    found = function_finding(content, wanted, f"{step.where}: {shown(step.name)}")
+    return [found] if found else []
 
 
 def _check_module(step: PlannedStep) -> list[Finding]:

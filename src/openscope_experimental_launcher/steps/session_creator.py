@@ -35,7 +35,7 @@ class SessionCreator:
     interactive = False
     parameters_model = SessionCreatorParameters
 
-    def check(self) -> list[Finding]:
+    def preflight(self) -> list[Finding]:
         """Before the session: a warning when they cannot be made."""
         return [] if is_installed() else [NOT_INSTALLED]
 
@@ -46,6 +46,8 @@ class SessionCreator:
             return StepResult(context.rehearsal, words, pending=not context.rehearsal)
         folder = SessionFolder(context.session_folder)
         if read_record(folder.journal).closed is None:
+            if context.session_parameters.get("session_metadata") is False:
+                return StepResult(True, "Nothing is made: session_metadata is false.")
             return StepResult(True, "The standard metadata are made when the session is closed.")
         made = make_records(folder)
         files = tuple(write_records(folder, made))

@@ -47,13 +47,25 @@ def marked_processes(run: str) -> list[psutil.Process]:
         return []
     import psutil
 
-    found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(COOKIE) == run and process.pid != os.getpid():
-                family = [process, *process.children(recursive=True)]
-                found |= {one.pid: one for one in family if one.status() != "zombie"}
-    return list(found.values())
+    processes = {one.pid: one for one in psutil.process_iter(["ppid", "status"])}
+    family = {pid for pid, process in processes.items() if _is_marked(process, run)}
+    grown = 0
+    while len(family) > grown:
+        grown = len(family)
+        family |= {pid for pid, one in processes.items() if one.info["ppid"] in family}
+    return [one for pid, one in processes.items() if pid in family and _lives(one)]
+
+
+def _is_marked(process: psutil.Process, run: str) -> bool:
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        return process.environ().get(COOKIE) == run and process.pid != os.getpid()
+    return False
+
+
+def _lives(process: psutil.Process) -> bool:
+    return bool(process.info["status"] != "zombie")
 
 
 def end_strays(run: str, *, by_force: bool) -> None:

@@ -132,9 +132,15 @@ class Tree:
         if self._hold is not None:
             self._hold.remove()
 
-    def adopt(self, pid: int, start_time: str, run: str) -> None:
-        """Take the main process of a guard that was killed for this one's own."""
+    def adopt(self, pid: int, start_time: str, run: str) -> bool:
+        """Take the main process of a guard that was killed for this one's own. Whether it is there:
+        that guard may have seen its end."""
         self.pid, self.start_time, self._hold = pid, start_time, Hold(run)
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return True
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process in a process group of its own, with output straight to files."""

@@ -84,10 +84,9 @@ class Tree:
     def let_go(self) -> None:
         """Linux only: there is nothing to remove here."""
 
-    def adopt(self, pid: int, start_time: str, run: str) -> None:
-        """Take over the main process of a guard that was killed, whose exit stays unknown."""
-        self.pid, self.start_time = pid, start_time
-        self._known[pid] = start_time
+    def adopt(self, pid: int, start_time: str, run: str) -> bool:
+        """Linux and Windows only; here nothing goes on for a guard that was killed."""
+        return False
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process in a process group of its own, with output straight to files."""

@@ -3,8 +3,7 @@
 The main process is put into the job before its first instruction, and whatever it starts is born
 into the same job, which nothing can leave (breaking away is not allowed). The job ends everything
 in it when its last handle is closed, so that the tree cannot outlive both guard and launcher.
-Source of the structures and numbers: Microsoft's documentation of `winnt.h`, `winbase.h`,
-`psapi.h` and `winternl.h`.
+Source of the numbers: Microsoft's documentation of `winnt.h` and `winbase.h`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from typing import Any
 
 if sys.platform != "win32":
     raise ImportError("tree_windows is for Windows")
+
+from openscope_experimental_launcher.supervision import windows_calls as calls
 
 _KILL_LIMIT_S = 10.0
 _KILL_LOOK_S = 0.005
@@ -62,133 +63,6 @@ _SYSTEM_TIME_OF_DAY = 3
 _ENDED_LAST = 0x100  # the lowest level for programs; the usual one is 0x280
 
 
-class _BasicLimits(ctypes.Structure):
-    _fields_ = (
-        ("per_process_user_time", ctypes.c_int64),
-        ("per_job_user_time", ctypes.c_int64),
-        ("flags", wintypes.DWORD),
-        ("minimum_working_set", ctypes.c_size_t),
-        ("maximum_working_set", ctypes.c_size_t),
-        ("active_processes", wintypes.DWORD),
-        ("affinity", ctypes.c_size_t),
-        ("priority_class", wintypes.DWORD),
-        ("scheduling_class", wintypes.DWORD),
-    )
-
-
-class _ExtendedLimits(ctypes.Structure):
-    _fields_ = (
-        ("basic", _BasicLimits),
-        ("io", ctypes.c_uint64 * 6),
-        ("process_memory", ctypes.c_size_t),
-        ("job_memory", ctypes.c_size_t),
-        ("peak_process_memory", ctypes.c_size_t),
-        ("peak_job_memory", ctypes.c_size_t),
-    )
-
-
-class _Accounting(ctypes.Structure):
-    _fields_ = (
-        ("user_time", ctypes.c_int64),  # 100 ns, of the ended processes too
-        ("kernel_time", ctypes.c_int64),
-        ("period_user_time", ctypes.c_int64),
-        ("period_kernel_time", ctypes.c_int64),
-        ("page_faults", wintypes.DWORD),
-        ("total_processes", wintypes.DWORD),
-        ("active_processes", wintypes.DWORD),
-        ("terminated_processes", wintypes.DWORD),
-    )
-
-
-class _ProcessMemory(ctypes.Structure):
-    _fields_ = (
-        ("size", wintypes.DWORD),
-        ("page_faults", wintypes.DWORD),
-        ("peak_working_set", ctypes.c_size_t),
-        ("working_set", ctypes.c_size_t),
-        ("quotas", ctypes.c_size_t * 4),
-        ("pagefile", ctypes.c_size_t),
-        ("peak_pagefile", ctypes.c_size_t),
-    )
-
-
-class _SystemMemory(ctypes.Structure):
-    _fields_ = (
-        ("size", wintypes.DWORD),
-        ("load_percent", wintypes.DWORD),
-        ("total", ctypes.c_uint64),
-        ("available", ctypes.c_uint64),
-        ("others", ctypes.c_uint64 * 5),
-    )
-
-
-class _TimeOfDay(ctypes.Structure):
-    _fields_ = (
-        ("boot_time", ctypes.c_int64),
-        ("current_time", ctypes.c_int64),
-        ("time_zone_bias", ctypes.c_int64),
-        ("time_zone_id", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-        ("boot_time_bias", ctypes.c_int64),
-        ("sleep_time_bias", ctypes.c_int64),
-    )
-
-
-_kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
-_ntdll = ctypes.WinDLL("ntdll")
-
-
-def _function(name: str, result: Any, *arguments: Any) -> Any:
-    function = getattr(_kernel32, name)
-    function.restype, function.argtypes = result, arguments
-    return function
-
-
-def _checked(name: str, result: Any, *arguments: Any) -> Any:
-    """A function whose failure (0 or NULL) is raised as an OSError."""
-    function = _function(name, result, *arguments)
-
-    def check(value: Any, *_: Any) -> Any:
-        if not value:
-            raise ctypes.WinError(ctypes.get_last_error())
-        return value
-
-    function.errcheck = check
-    return function
-
-
-_HANDLE, _DWORD, _BOOL, _POINTER = (
-    wintypes.HANDLE,
-    wintypes.DWORD,
-    wintypes.BOOL,
-    ctypes.c_void_p,
-)
-_close = _function("CloseHandle", _BOOL, _HANDLE)
-_create_job = _checked("CreateJobObjectW", _HANDLE, _POINTER, wintypes.LPCWSTR)
-_set_job = _checked("SetInformationJobObject", _BOOL, _HANDLE, ctypes.c_int, _POINTER, _DWORD)
-_query_job = _checked(
-    "QueryInformationJobObject", _BOOL, _HANDLE, ctypes.c_int, _POINTER, _DWORD, _POINTER
-)
-_assign = _checked("AssignProcessToJobObject", _BOOL, _HANDLE, _HANDLE)
-_terminate_job = _function("TerminateJobObject", _BOOL, _HANDLE, wintypes.UINT)
-_is_in_job = _function("IsProcessInJob", _BOOL, _HANDLE, _HANDLE, ctypes.POINTER(_BOOL))
-_open_process = _checked("OpenProcess", _HANDLE, _DWORD, _BOOL, _DWORD)
-_this_process = _function("GetCurrentProcess", _HANDLE)
-_duplicate = _checked(
-    "DuplicateHandle", _BOOL, _HANDLE, _HANDLE, _HANDLE, _POINTER, _DWORD, _BOOL, _DWORD
-)
-_wait_for = _function("WaitForSingleObject", _DWORD, _HANDLE, _DWORD)
-_get_exit_code = _checked("GetExitCodeProcess", _BOOL, _HANDLE, ctypes.POINTER(_DWORD))
-_get_times = _checked("GetProcessTimes", _BOOL, _HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 4)
-_get_memory = _function("K32GetProcessMemoryInfo", _BOOL, _HANDLE, _POINTER, _DWORD)
-_get_system_memory = _checked("GlobalMemoryStatusEx", _BOOL, _POINTER)
-_console_event = _function("GenerateConsoleCtrlEvent", _BOOL, _DWORD, _DWORD)
-_set_shutdown_order = _function("SetProcessShutdownParameters", _BOOL, _DWORD, _DWORD)
-_create_file = _function(
-    "CreateFileW", _HANDLE, wintypes.LPCWSTR, _DWORD, _DWORD, _POINTER, _DWORD, _DWORD, _HANDLE
-)
-
-
 def create_job() -> int:
     """A new unnamed job object that ends everything in it when its last handle is closed.
 
@@ -197,13 +71,13 @@ def create_job() -> int:
     Returns:
         Its handle, which is not inherited by child processes.
     """
-    job: int = _create_job(None, None)
+    job: int = calls.create_job(None, None)
     _limit_job(job)
     return job
 
 
 def _limit_job(job: int, processes: int | None = None, memory_mb: float | None = None) -> None:
-    limits = _ExtendedLimits()
+    limits = calls.ExtendedLimits()
     limits.basic.flags = _LIMIT_KILL_ON_JOB_CLOSE
     if processes is not None:
         limits.basic.flags |= _LIMIT_ACTIVE_PROCESS
@@ -211,7 +85,7 @@ def _limit_job(job: int, processes: int | None = None, memory_mb: float | None =
     if memory_mb is not None:
         limits.basic.flags |= _LIMIT_JOB_MEMORY
         limits.job_memory = int(memory_mb * 1e6)
-    _set_job(job, _JOB_LIMITS, ctypes.byref(limits), ctypes.sizeof(limits))
+    calls.set_job(job, _JOB_LIMITS, ctypes.byref(limits), ctypes.sizeof(limits))
 
 
 def join_job(launchers: Sequence[int] | None) -> int:
@@ -226,21 +100,27 @@ def join_job(launchers: Sequence[int] | None) -> int:
 
 def end_last() -> None:
     """At log-off, let the tree go before this process, so that it can record its end."""
-    _set_shutdown_order(_ENDED_LAST, 0)
+    calls.set_shutdown_order(_ENDED_LAST, 0)
 
 
 def _share_job(launcher: int, handle: int) -> int:
     own = wintypes.HANDLE()
     try:
-        process = _open_process(_PROCESS_DUP_HANDLE, False, launcher)
+        process = calls.open_process(_PROCESS_DUP_HANDLE, False, launcher)
     except OSError:
         return create_job()
     try:
-        _duplicate(
-            process, handle, _this_process(), ctypes.byref(own), 0, False, _DUPLICATE_SAME_ACCESS
+        calls.duplicate(
+            process,
+            handle,
+            calls.this_process(),
+            ctypes.byref(own),
+            0,
+            False,
+            _DUPLICATE_SAME_ACCESS,
         )
     finally:
-        _close(process)
+        calls.close(process)
     return int(own.value or 0)
 
 
@@ -256,8 +136,8 @@ def start_in_job(job: int, arguments: Sequence[str], **settings: Any) -> subproc
     process = subprocess.Popen(arguments, **settings)
     handle = int(process._handle)  # type: ignore[attr-defined, unused-ignore]
     try:
-        _assign(job, handle)
-        _raise_for(_ntdll.NtResumeProcess(_HANDLE(handle)), "to start the process")
+        calls.assign(job, handle)
+        _raise_for(calls.ntdll.NtResumeProcess(wintypes.HANDLE(handle)), "to start the process")
     except OSError:
         process.kill()
         raise
@@ -273,7 +153,7 @@ def open_output(path: Path) -> int:
     Raises:
         FileExistsError: there is something of this name, be it a dangling link.
     """
-    handle = _create_file(
+    handle = calls.create_file(
         str(path),
         _FILE_APPEND_DATA | _SYNCHRONIZE,
         _FILE_SHARE_READ | _FILE_SHARE_WRITE,
@@ -305,7 +185,7 @@ class Tree:
     def __init__(self, job: int, pid: int = 0) -> None:
         self._job = job
         self.pid = pid
-        self._process = _open_process(_READ_PROCESS, False, pid) if pid else 0
+        self._process = calls.open_process(_READ_PROCESS, False, pid) if pid else 0
         self.start_time = _created(self._process) if pid else ""
         self.status: int | None = None
         self._members: dict[int, int] = {}
@@ -315,8 +195,8 @@ class Tree:
     def boot_id() -> str:
         """What tells this boot of the machine from every other: the time of the boot, as it was
         taken then; the system keeps count of later changes of its clock, which are taken out."""
-        now = _TimeOfDay()
-        status = _ntdll.NtQuerySystemInformation(
+        now = calls.TimeOfDay()
+        status = calls.ntdll.NtQuerySystemInformation(
             _SYSTEM_TIME_OF_DAY, ctypes.byref(now), ctypes.sizeof(now), None
         )
         _raise_for(status, "the time of the boot")
@@ -341,18 +221,17 @@ class Tree:
     def let_go(self) -> None:
         """Linux only: the job goes with its handles."""
 
-    def adopt(self, pid: int, start_time: str, run: str) -> None:
-        """Take the main process of a guard that was killed for this one's own.
-
-        Its exit is known as long as somebody holds a handle of it, as its launcher does.
-        """
+    def adopt(self, pid: int, start_time: str, run: str) -> bool:
+        """Take the main process of a guard that was killed for this one's own. Whether it is there,
+        or its exit, which is known as long as somebody, as its launcher, holds a handle of it."""
         self.pid, self.start_time = pid, start_time
-        with suppress(OSError):  # it has ended, and nobody holds it
-            process = _open_process(_READ_PROCESS, False, pid)
+        with suppress(OSError):
+            process = calls.open_process(_READ_PROCESS, False, pid)
             if _created(process) == start_time:
                 self._process = process
-            else:
-                _close(process)
+                return True
+            calls.close(process)
+        return False
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process inside the job, with output straight to files.
@@ -370,23 +249,23 @@ class Tree:
             stderr=stderr,
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
         )
-        self._process = _open_process(_READ_PROCESS, False, process.pid)
+        self._process = calls.open_process(_READ_PROCESS, False, process.pid)
         process.returncode = 0  # this class waits for it
         self.pid = process.pid
         self.start_time = _created(self._process)
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until the main process ends or the time is over; once it has ended, briefly."""
-        if self.status is None:
-            _wait_for(self._process, max(math.ceil(timeout_s * 1000), 0))
+        if self.status is None and self._process:
+            calls.wait_for(self._process, max(math.ceil(timeout_s * 1000), 0))
         else:
             time.sleep(max(min(timeout_s, _STRAY_LOOK_S), 0.0))
 
     def reap(self) -> bool:
         """Collect the main process if it has ended. Returns whether anything is still alive."""
-        if self.status is None and self._process and _wait_for(self._process, 0) == 0:
+        if self.status is None and self._process and calls.wait_for(self._process, 0) == 0:
             code = wintypes.DWORD()
-            _get_exit_code(self._process, ctypes.byref(code))
+            calls.get_exit_code(self._process, ctypes.byref(code))
             self.status = code.value
         return bool(self._accounting().active_processes)
 
@@ -405,7 +284,7 @@ class Tree:
     def ask(self) -> None:
         """Ask the main process to end: Ctrl-Break for a console program, and where there is no
         console to send it through, WM_CLOSE to the tree's windows."""
-        if not _console_event(_CTRL_BREAK_EVENT, self.pid):
+        if not calls.console_event(_CTRL_BREAK_EVENT, self.pid):
             self.close_windows()
 
     def terminate(self) -> None:
@@ -429,16 +308,16 @@ class Tree:
         """
         deadline = time.monotonic() + _KILL_LIMIT_S
         while self.reap():
-            _terminate_job(self._job, _KILLED_EXIT_CODE)
+            calls.terminate_job(self._job, _KILLED_EXIT_CODE)
             if time.monotonic() > deadline:
                 return self.pids()
             time.sleep(_KILL_LOOK_S)
         return []
 
-    def _accounting(self) -> _Accounting:
-        accounting = _Accounting()
+    def _accounting(self) -> calls.Accounting:
+        accounting = calls.Accounting()
         size = ctypes.sizeof(accounting)
-        _query_job(self._job, _JOB_ACCOUNTING, ctypes.byref(accounting), size, None)
+        calls.query_job(self._job, _JOB_ACCOUNTING, ctypes.byref(accounting), size, None)
         return accounting
 
     def _cpu_s(self) -> float:
@@ -452,7 +331,7 @@ class Tree:
             listed = (ctypes.c_size_t * (room + 1))()  # two counts, in the place of one pid
             try:
                 size = ctypes.sizeof(listed)
-                _query_job(self._job, _JOB_PROCESS_LIST, ctypes.byref(listed), size, None)
+                calls.query_job(self._job, _JOB_PROCESS_LIST, ctypes.byref(listed), size, None)
             except OSError as error:
                 if error.winerror != _ERROR_MORE_DATA:
                     raise
@@ -464,7 +343,7 @@ class Tree:
         """Hold a handle of every process of the tree: while it is open, the pid stays theirs."""
         pids = set(self.pids())
         for pid in self._members.keys() - pids:
-            _close(self._members.pop(pid))
+            calls.close(self._members.pop(pid))
         for pid in pids - self._members.keys():
             handle = self._open_member(pid)
             if handle is not None:
@@ -473,20 +352,20 @@ class Tree:
     def _open_member(self, pid: int) -> int | None:
         """A handle of a process of this job; None when the pid belongs to another by now."""
         try:
-            handle: int = _open_process(_READ_PROCESS, False, pid)
+            handle: int = calls.open_process(_READ_PROCESS, False, pid)
         except OSError:
             return None
         inside = wintypes.BOOL()
-        if _is_in_job(handle, self._job, ctypes.byref(inside)) and inside:
+        if calls.is_in_job(handle, self._job, ctypes.byref(inside)) and inside:
             return handle
-        _close(handle)
+        calls.close(handle)
         return None
 
     def _holds(self, pid: int) -> bool:
         handle = self._open_member(pid)
         if handle is None:
             return False
-        _close(handle)
+        calls.close(handle)
         return True
 
 
@@ -497,13 +376,13 @@ def _raise_for(status: int, what: str) -> None:
 
 def _created(process: int) -> str:
     created, *others = (wintypes.FILETIME() for _ in range(4))
-    _get_times(process, ctypes.byref(created), *map(ctypes.byref, others))
+    calls.get_times(process, ctypes.byref(created), *map(ctypes.byref, others))
     return str((created.dwHighDateTime << 32) | created.dwLowDateTime)
 
 
 def _working_set(process: int) -> int:
-    memory = _ProcessMemory(size=ctypes.sizeof(_ProcessMemory))
-    _get_memory(process, ctypes.byref(memory), memory.size)
+    memory = calls.ProcessMemory(size=ctypes.sizeof(calls.ProcessMemory))
+    calls.get_memory(process, ctypes.byref(memory), memory.size)
     return int(memory.working_set)
 
 
@@ -524,6 +403,6 @@ def _top_windows(user32: Any) -> list[tuple[int, int]]:
 
 def system_memory_percent() -> float:
     """System memory in use, percent, counted as psutil does (total less available)."""
-    memory = _SystemMemory(size=ctypes.sizeof(_SystemMemory))
-    _get_system_memory(ctypes.byref(memory))
+    memory = calls.SystemMemory(size=ctypes.sizeof(calls.SystemMemory))
+    calls.get_system_memory(ctypes.byref(memory))
     return 100.0 * float(memory.total - memory.available) / float(memory.total)

@@ -76,6 +76,7 @@ class Guard:
         self._peak_mb = 0.0
         self._disk_free_mb: float | None = None
         self._was_frozen = False
+        self._end_was_missed = False
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -125,7 +126,10 @@ class Guard:
             if not self.records.of("acquisition.not_started"):
                 self.records.write("acquisition.not_started", {"error": "its guard was killed"})
             return False
-        self.tree.adopt(started["data"]["pid"], started["data"]["start_time"], self.folder.name)
+        data = started["data"]
+        self._end_was_missed = not self.tree.adopt(
+            data["pid"], data["start_time"], self.folder.name
+        )
         self._began = started["mono"]
         outputs = (Path(self.spec[name]) for name in ("stdout", "stderr"))
         self.outputs = [OutputFile(path, fallen=True) for path in outputs]
@@ -145,7 +149,7 @@ class Guard:
         quiet_poll_s = MEASURE_S if wake_on_change(self.folder) else POLL_S
         while True:
             alive = self.tree.reap()
-            if self.tree.status is not None or not alive:
+            if self.tree.status is not None or self._end_was_missed or not alive:
                 return
             now = time.monotonic()
             self._note_a_gap(now)
@@ -281,7 +285,8 @@ class Guard:
     def finish(self) -> None:
         """Leave nothing of the tree alive and record the end."""
         ended = time.monotonic()
-        by_itself = self.tree.status is not None or not self.tree.reap()
+        alive = self.tree.reap()
+        by_itself = self.tree.status is not None or self._end_was_missed or not alive
         self._look_at_output(ended)
         strays = self._end_strays() if by_itself else 0
         left_over = self.tree.kill()

@@ -17,14 +17,18 @@ from ..report import REPORT_NAME
 from ..session.folder import SessionFolder
 from ..session.notes import leave_note
 from ..session.output import tail
-from ..session.state import known_roots, open_sessions, short_hash, state_folder
+from ..session.state import (
+    known_roots,
+    noted_for_history,
+    open_sessions,
+    short_hash,
+    state_folder,
+)
 from ..supervision.strays import end_run, running_runs, see_to_the_end
-
-LONGEST_TEXT = 4000
-"""Characters of a note, of a name or a reason."""
 
 _PACKAGE = __package__.rpartition(".")[0]
 _OPENSCOPE = (sys.executable, "-P", "-m", _PACKAGE)
+_LONGEST = 400  # characters of a name or a reason
 _REPORT_S = 300.0
 _SAID = 2000
 _LARGEST_REPORT = 64 * 1024 * 1024
@@ -42,7 +46,7 @@ def add_note(folder: SessionFolder, text: str, by: str) -> None:
             "The note is empty.", code="note-empty", fix="Write what is to be remembered."
         )
     try:
-        leave_note(folder.path, text.strip()[:LONGEST_TEXT], by.strip() or "the live page")
+        leave_note(folder.path, text.strip(), by.strip()[:_LONGEST] or "the live page")
     except OSError as error:
         raise SessionError(
             f"The note cannot be kept: {error.strerror or error}.",
@@ -59,7 +63,7 @@ def stop(folder: SessionFolder, reason: str, *, by_force: bool) -> None:
         SessionError: nothing of it is running.
     """
     runs = running_runs(folder)
-    words = reason.strip()[:LONGEST_TEXT] or "the live page"
+    words = reason.strip()[:_LONGEST] or "the live page"
     for run in runs:
         end_run(run, words, by_force=by_force)
     threading.Thread(target=partial(attempt, partial(see_to_the_end, runs)), daemon=True).start()
@@ -94,7 +98,8 @@ def session_of_address(root: str, name: str, roots: list[Path]) -> SessionFolder
     Raises:
         SessionError: there is none.
     """
-    known = [*roots, *known_roots(), *(folder.parent for folder in open_sessions())]
+    noted = [*open_sessions(), *(folder for _, folder in noted_for_history())]
+    known = [*roots, *known_roots(), *(folder.parent for folder in noted)]
     for parent in dict.fromkeys(known):
         if short_hash(str(parent)) != root or Path(name).name != name or name == "..":
             continue

@@ -39,7 +39,7 @@ _MOST_ROWS = 500
 _REPORT_HEADERS = {
     # The report as if from a place of its own: it can neither ask this page for anything nor send
     # anything anywhere, whatever an acquisition may have put there.
-    "content-security-policy": "sandbox allow-scripts allow-modals; default-src 'none'; "
+    "content-security-policy": "sandbox allow-scripts; default-src 'none'; "
     "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
 }

@@ -35,7 +35,7 @@ Line = tuple[int, str, str]
 
 Point = list[float | None]
 """Seconds since the start, memory (MB), memory of the computer (%), processor (% of a core), free
-space (GB), number of processes."""
+space (GB)."""
 
 _PLACES = {"memory": 1, "system": 2, "cpu": 3, "disk": 4}
 """Where the quantities of a report stand in a point."""
@@ -98,7 +98,7 @@ class Feed:
         self._stop_grace_s: float | None = None
         self._usual_s: float | None = None
         self._samples = Samples()
-        self._recent: deque[tuple[float, Point]] = deque(maxlen=_RECENT)
+        self._recent: deque[Point] = deque(maxlen=_RECENT)
         self._quantities: list[Quantity] = []
         self._lines: deque[Line] = deque(maxlen=_LINES_KEPT)
         self._number = 0
@@ -122,9 +122,8 @@ class Feed:
         self._lines.extend(lines)
         for event in told:
             self._take(event)
-        measured = [event for event in told if event["name"] == "acquisition.sampled"]
-        point = self._point(measured[-1]) if measured else None
-        return Change(len(told) > len(measured), point, lines)
+        measured = sum(event["name"] == "acquisition.sampled" for event in told)
+        return Change(len(told) > measured, self.last_point() if measured else None, lines)
 
     def give_up(self, why: str) -> None:
         """Show it as it is, with what was in the way of reading on."""
@@ -161,6 +160,7 @@ class Feed:
             self._force_at = mono + (event["data"].get("kill_in_s") or 0.0)
         elif event["name"] == "acquisition.sampled":
             self._samples.add(mono, event["data"])
+            self._recent.append(self._point(mono, event["data"]))
             if len(self._samples) == 1:
                 self._quantities = list(quantities(self._limits(), self._samples))
 
@@ -174,19 +174,15 @@ class Feed:
             self._number += 1
             yield self._number, output.stream, shown(text, _LINE_LENGTH)
 
-    def _point(self, event: Mapping[str, Any]) -> Point:
-        data = event["data"]
+    def _point(self, mono: float, data: Mapping[str, Any]) -> Point:
         free_mb = data.get("disk_free_mb")
-        point = [
-            round(event["mono"] - (self._zero or 0.0), 2),
+        return [
+            round(mono - (self._zero or 0.0), 2),
             data.get("memory_mb"),
             data.get("system_percent"),
-            None if self.view.cpu_percent is None else round(self.view.cpu_percent, 1),
+            None,
             None if free_mb is None else free_mb / 1000,
-            data.get("processes"),
         ]
-        self._recent.append((event["mono"], point))
-        return point
 
     # -- now and then ------------------------------------------------------------------------------
 
@@ -208,16 +204,14 @@ class Feed:
         self._forecasts = []
         if not self.view.running():
             return
+        begin = (self.last_point() or [0.0])[0] or 0.0
+        recent = [point for point in self._recent if (point[0] or 0.0) > begin - LOOKS_BACK_S]
         for quantity in self._quantities:
             place = _PLACES[quantity.key]
-            if quantity.limit is None:
+            known = [(p[0] or 0.0, p[place] or 0.0) for p in recent if p[place] is not None]
+            if quantity.limit is None or not known:
                 continue
-            known = [
-                (mono, point[place] or 0.0)
-                for mono, point in self._recent
-                if point[place] is not None and mono > self._last_mono - LOOKS_BACK_S
-            ]
-            times, values = [at for at, _ in known], [value for _, value in known]
+            times, values = zip(*known, strict=True)
             left_s = seconds_until(times, values, quantity.limit, upper=quantity.upper)
             if left_s is not None and left_s < (self._left_s() or left_s + 1):
                 when = datetime.now() + timedelta(seconds=left_s)
@@ -320,7 +314,11 @@ class Feed:
 
     def last_point(self) -> Point | None:
         """The newest measurement."""
-        return self._recent[-1][1] if self._recent else None
+        if not self._recent:
+            return None
+        cpu = self.view.cpu_percent
+        at, memory, system, _, free = self._recent[-1]
+        return [at, memory, system, None if cpu is None else round(cpu, 1), free]
 
     def has_grown(self) -> bool:
         """Whether its journal has, since this was last asked."""

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..jsonl import parse_lines
 from ..session.state import open_sessions
 
 _ROOTS_LOOK_S = 2.0
 _SHARE = 20  # of the time, one part in twenty at most goes into looking through large folders
 _JOURNAL_END = 8192
-_CLOSED = b'"name":"session.closed"'
 
 
 class OpenSessions:
@@ -52,7 +52,7 @@ class OpenSessions:
             end = _end_of(os.path.join(path, "journal.jsonl"))  # noqa: PTH118 - there may be thousands
             if end is None:
                 continue
-            if _CLOSED in end:
+            if any(record.get("name") == "session.closed" for record in parse_lines(end)):
                 self._closed.add(path)
             else:
                 yield Path(path)

@@ -68,11 +68,7 @@ class Watcher(threading.Thread):
     def join_in(self, page: Page) -> None:
         """Tell a page all there is now, and from now on what is new."""
         with self._lock:
-            if not self._pages:  # nobody has looked for a while
-                self._look_around(time.monotonic())
-                self._look()
-                self._look_around(time.monotonic())  # now that their journals are known
-                self._look()
+            self._catch_up()
             self._changed()
             sessions = [self._whole(feed) for feed in self._feeds.values()]
             page.put(_message("all", sessions=sessions))
@@ -87,6 +83,7 @@ class Watcher(threading.Thread):
     def detail(self, number: str) -> dict[str, Any] | None:
         """What one session was so far; None when it is not followed."""
         with self._lock:
+            self._catch_up()
             feed = self._feed(number)
             return feed.detail() if feed else None
 
@@ -98,12 +95,20 @@ class Watcher(threading.Thread):
     def session(self, number: str) -> Feed | None:
         """The session of this number that is followed now."""
         with self._lock:
+            self._catch_up()
             return self._feed(number)
 
     def states(self) -> dict[str, str]:
         """What the sessions that are followed do now, by their folders."""
         with self._lock:
             return {str(folder): feed.state for folder, feed in self._feeds.items()}
+
+    def _catch_up(self) -> None:
+        """Look, if nobody has looked for a while because no page was open."""
+        if not self._pages:
+            for _ in range(2):  # what a session does is known when its journal is
+                self._look_around(time.monotonic())
+                self._look()
 
     def _feed(self, number: str) -> Feed | None:
         return next((feed for feed in self._feeds.values() if feed.id == number), None)

@@ -8,7 +8,9 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from ...errors import EngineError, Finding, did_you_mean
+from ...parameters.paths import on_missing_drive
 from .. import Launch, Source
+from .environment import setup_command
 from .launch import PLAYER_MODULE, command_line, exe_path, load_workflow
 from .others import running_bonsai
 from .packages import (
@@ -49,6 +51,8 @@ def check_launch(parameters: Parameters, source: Source, launch: Launch) -> list
 
 
 def _exe_findings(parameters: Parameters, source: Source) -> list[Finding]:
+    if on_missing_drive(parameters.bonsai_exe_path or ""):
+        return []  # it is refused with the other paths
     exe = exe_path(parameters, source)
     where = f"bonsai_exe_path: {parameters.bonsai_exe_path or str(exe)!r}"
     if not exe.exists():
@@ -63,18 +67,27 @@ def _exe_findings(parameters: Parameters, source: Source) -> list[Finding]:
 
 
 def _installable(script: str, source: Source, where: str) -> list[Finding]:
-    if source.exists(Path(script)):
-        message = f"Bonsai is not installed yet; {script} will install it."
-        return [Finding("warning", "bonsai-not-installed", message, where)]
-    return [
-        Finding(
+    if problem := _setup_problem(script, source):
+        return [problem]
+    message = f"Bonsai is not installed yet; {script} will install it."
+    return [Finding("warning", "bonsai-not-installed", message, where)]
+
+
+def _setup_problem(script: str, source: Source) -> Finding | None:
+    """Why the setup script could not be run; None when it could."""
+    if not source.exists(Path(script)):
+        return Finding(
             "error",
             "bonsai-setup-script-missing",
-            f"Bonsai is not installed, and its setup script {script} does not exist.",
+            f"Something of Bonsai is missing, and so is its setup script {script}.",
             where=f"bonsai_setup_script: {script!r}",
             fix="Correct the path; it is relative to the repository.",
         )
-    ]
+    try:
+        setup_command(source.root / script)
+    except EngineError as error:
+        return error.findings[0]
+    return None
 
 
 def _package_findings(parameters: Parameters, source: Source, workflow: Workflow) -> list[Finding]:
@@ -97,7 +110,8 @@ def _package_findings(parameters: Parameters, source: Source, workflow: Workflow
     script = parameters.bonsai_setup_script
     remedy = (f"Nothing: {script} runs before the session and installs them.",) if script else ()
     compared = compare_packages(config.packages, installed, *remedy)
-    return [*compared, *_unprovided(config, workflow)]
+    problem = _setup_problem(script, source) if compared and script else None
+    return [*compared, *([problem] if problem else []), *_unprovided(config, workflow)]
 
 
 def _unprovided(config: BonsaiConfig, workflow: Workflow) -> Iterator[Finding]:

@@ -108,7 +108,7 @@ def run_setup_script(
             where="bonsai_setup_script",
             fix="Correct the path; it is relative to the repository.",
         )
-    command = _setup_command(script)
+    command = setup_command(script)
     try:
         run_command(
             command,
@@ -138,7 +138,12 @@ def _failed(script: Path, how: str) -> EngineError:
     )
 
 
-def _setup_command(script: Path) -> list[str]:
+def setup_command(script: Path) -> list[str]:
+    """What runs a setup script on this computer.
+
+    Raises:
+        EngineError: nothing here runs its kind.
+    """
     kind = script.suffix.lower()
     if kind in (".cmd", ".bat"):
         if any(character in _MEANT_BY_CMD for character in str(script)):

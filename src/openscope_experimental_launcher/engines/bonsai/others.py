@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 
 PROGRAM = "bonsai.exe"
+
+_LONGEST = 4096
 
 
 def running_bonsai() -> list[int]:
@@ -23,16 +26,14 @@ def _is_bonsai(command: list[str]) -> bool:
 
 
 def _processes() -> Iterator[tuple[int, list[str]]]:
-    """Number and beginning of the command line of each process that may be looked at."""
+    """Number and beginning of the command line of each process that may be Bonsai."""
     if sys.platform == "linux":
-        # A millisecond, where psutil takes thirty, import included: this is on the way to a start.
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    command = (entry / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                yield int(entry.name), command.decode("utf-8", "replace").split("\0")
+        # Without psutil, and looking closely at few of them: this is on the way to a start.
+        with os.scandir("/proc") as entries:
+            pids = [entry.name for entry in entries if entry.name.isdigit()]
+        for pid in pids:
+            if PROGRAM in (command := _command_line(pid)).lower():
+                yield int(pid), command.split("\0")
         return
     import psutil
 
@@ -43,3 +44,16 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
         except (psutil.Error, OSError):
             continue
         yield process.pid, command
+
+
+def _command_line(pid: str) -> str:
+    try:
+        file = os.open(f"/proc/{pid}/cmdline", os.O_RDONLY)
+    except OSError:
+        return ""  # it has ended
+    try:
+        return os.read(file, _LONGEST).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(file)

@@ -14,8 +14,9 @@ from .code import experiment_code, launcher_code
 from .facts import Facts, texts
 from .gaps import gap, unusable
 from .names import stimulus_modality, which_stimulus_modality
-from .schema import Built, Object, configured, modalities_of
+from .schema import Built, Object
 from .stimulus import Epoch, find_table, read_epochs
+from .streams import configured, modalities_of
 
 REHEARSAL = "REHEARSAL: a stand-in played, and nothing was recorded."
 
@@ -43,7 +44,8 @@ def build_acquisition(facts: Facts) -> Built:
 def _instrument_id(facts: Facts) -> str | None:
     """The name in the rig's own description, when that is of this rig; else the rig's."""
     described = str(facts.instrument.get("instrument_id") or "")
-    return described if facts.rig.lower() in described.lower() else facts.rig or None
+    is_own = bool(described) and facts.rig.lower() in described.lower()
+    return described if is_own else facts.rig or None
 
 
 def _type(facts: Facts) -> str:
@@ -141,7 +143,7 @@ def _epoch(epoch: Epoch, facts: Facts, table: str, gaps: list[Finding]) -> Objec
         "stimulus_end_time": epoch.stop.isoformat(),
         "stimulus_name": epoch.name,
         "stimulus_modalities": _stimulus_modalities(epoch, facts, gaps),
-        "code": {**code, "parameters": epoch.values},
+        "code": {**code, "parameters": epoch.values or None},
         "notes": f"{rows} of {table}.",
         "configurations": _platform(facts),
     }

@@ -12,7 +12,8 @@ from . import DESCRIPTION
 from .facts import Facts, texts
 from .gaps import unusable
 from .names import organization, which_organization
-from .schema import Built, Object, modalities_of
+from .schema import Built, Object
+from .streams import modalities_of
 
 
 def build_description(facts: Facts) -> Built:
@@ -49,16 +50,14 @@ def _subject(facts: Facts, gaps: list[Finding]) -> str | None:
 def _creation_time(facts: Facts) -> str:
     """The time in the session's name, with the offset that its clock had."""
     named = NAME_PATTERN.match(facts.past.name)
-    began = facts.past.record.opened and facts.start
+    if named is None:
+        return facts.start
     try:
-        offset = datetime.fromisoformat(began or facts.start).tzinfo
-        if named:
-            text = f"{named['date']} {named['time']}"
-            when = datetime.strptime(text, "%Y-%m-%d %H-%M-%S").replace(tzinfo=offset)
-            return when.isoformat()
-    except ValueError:  # a name with a time that no clock shows
-        pass
-    return facts.start
+        offset = datetime.fromisoformat(facts.start).tzinfo
+        when = datetime.strptime(f"{named['date']} {named['time']}", "%Y-%m-%d %H-%M-%S")
+    except ValueError:  # a time that no clock shows
+        return facts.start
+    return when.replace(tzinfo=offset).isoformat()
 
 
 def _institution(facts: Facts, gaps: list[Finding]) -> Object | None:

@@ -10,6 +10,7 @@ from aind_data_schema_models.organizations import Organization
 from aind_data_schema_models.stimulus_modality import StimulusModality
 
 from ...errors import did_you_mean
+from .schema import Object
 
 _ALSO_MODALITY = {
     "ophys": "pophys",
@@ -25,8 +26,6 @@ _ALSO_MODALITY = {
     "videos": "behavior-videos",
 }
 """Older and everyday names of modalities, to the schema's abbreviations."""
-
-Object = dict[str, Any]
 
 
 def modality(named: str) -> Object | None:

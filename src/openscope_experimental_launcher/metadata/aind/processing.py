@@ -20,17 +20,27 @@ def build_processing(facts: Facts) -> Built:
     """The values of the record."""
     names: Counter[str] = Counter()
     values: Object = {
-        "data_processes": [_process(event, facts, names) for event in processes(facts)],
+        "data_processes": [
+            _process(event, end, facts, names)
+            for event in processes(facts)
+            if (end := _moment(event["time"])) is not None
+        ],
         "notes": REHEARSAL if facts.past.rehearsal else None,
     }
     return Built(values, [])
 
 
-def _process(event: Mapping[str, Any], facts: Facts, names: Counter[str]) -> Object:
+def _moment(time: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(time)
+    except ValueError:
+        return None
+
+
+def _process(event: Mapping[str, Any], end: datetime, facts: Facts, names: Counter[str]) -> Object:
     data = event["data"]
     name = str(data["step"])
     names[name] += 1
-    end = datetime.fromisoformat(event["time"])
     took = data.get("duration_s")
     begin = end - timedelta(seconds=float(took) if isinstance(took, (int, float)) else 0.0)
     files = data.get("files")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from aind_data_schema.core.acquisition import Acquisition, DataStream
+from aind_data_schema.core.acquisition import Acquisition
 from aind_data_schema.core.data_description import DataDescription
 from aind_data_schema.core.processing import Processing
 from pydantic import ValidationError
@@ -21,11 +21,9 @@ from pydantic import ValidationError
 from ...errors import Finding, attempt
 from ...parameters.wording import join_path
 from . import ACQUISITION, DESCRIPTION, PROCESSING
-from .facts import Facts, texts
-from .gaps import gap, give, unusable
-from .names import Object, modality, which_modality
+from .gaps import gap, unusable
 
-__all__ = ["LIBRARY", "Built", "Fitted", "Object", "configured", "fit", "modalities_of"]
+Object = dict[str, Any]
 
 LIBRARY = f"aind-data-schema {version('aind-data-schema')}"
 """What validates, and its version."""
@@ -35,7 +33,7 @@ _MODELS: Mapping[str, Any] = {
     DESCRIPTION: DataDescription,
     PROCESSING: Processing,
 }
-_Fault = Mapping[str, Any]
+Fault = Mapping[str, Any]
 """What the library says against a value: `loc`, `type`, `msg`."""
 
 _KEYS = {
@@ -87,25 +85,27 @@ def fit(record: str, built: Built) -> Fitted:
     model = _MODELS[record]
     gaps = list(built.gaps)
     values = copy.deepcopy(built.values)
-    whole, faults = _pruned(record, model, values, gaps)
+    whole, faults = pruned(record, model, values, gaps)
     gaps += [_told(record, values, fault) for fault in faults if not _follows(fault, gaps)]
     content = _as_it_is(model, values) if whole is None else _content(whole)
     return Fitted(content, _once(gaps))
 
 
-def _follows(fault: _Fault, gaps: Sequence[Finding]) -> bool:
+def _follows(fault: Fault, gaps: Sequence[Finding]) -> bool:
     """Whether a fault of the whole record only says that what was taken out is missing now."""
     fields = [item.where.rpartition(" ")[2] for item in gaps if item.code == "metadata-unusable"]
     return not fault["loc"] and any(field in str(fault["msg"]) for field in fields)
 
 
-def _pruned(
-    record: str, model: Any, values: Object, gaps: list[Finding]
-) -> tuple[Any, list[_Fault]]:
-    """Take out of `values` what cannot be valid, and tell it; the record, or what speaks against
-    it still: a part that is missing, or the whole."""
+def pruned(record: str, model: Any, values: Object, gaps: list[Finding]) -> tuple[Any, list[Fault]]:
+    """Take out of `values` what cannot be valid, and add that to `gaps`.
+
+    Returns:
+        What the library makes of the rest, or None; and then what speaks against it still: a part
+        that is missing, or the whole.
+    """
     while True:
-        whole, faults = _validated(model, values)
+        whole, faults = validated(model, values)
         removable = [fault for fault in faults if _trail(values, fault)]
         if not removable:
             return whole, faults
@@ -115,71 +115,19 @@ def _pruned(
         del holder[key]
 
 
-def configured(stream: Object, modalities: Sequence[Object], gaps: list[Finding]) -> list[Object]:
-    """A data stream with its modalities, as the schema can have them.
-
-    It wants the settings of the devices for some modalities. Those for which there are none become
-    a stream of their own, of the kind for which no devices are known.
-
-    Args:
-        stream: the stream, without modalities.
-        modalities: what was recorded, as the schema's objects.
-        gaps: gets what cannot be used or is not known.
-    """
-    stream = {**copy.deepcopy(stream), "modalities": []}
-    _pruned(ACQUISITION, DataStream, stream, gaps)
-    fitting = [
-        item
-        for item in modalities
-        if _validated(DataStream, {**stream, "modalities": [item]})[0] is not None
-    ]
-    others = [item for item in modalities if item not in fitting]
-    streams = [{**stream, "modalities": fitting}]
-    if others:
-        names = ", ".join(item["abbreviation"] for item in others)
-        words = (
-            f"The schema wants the settings of the devices for {names}, and the session has none: "
-            "it stands in a stream without devices."
-        )
-        where = f"{ACQUISITION}: data_streams.configurations"
-        key = "device_configurations"
-        gaps.append(Finding("warning", "metadata-unknown", words, where, give(key)))
-        times = {key: stream[key] for key in ("stream_start_time", "stream_end_time")}
-        kind = {"object_type": "External data stream", "modalities": others}
-        streams.append({**kind, **times, "notes": stream["notes"]})
-    return streams
-
-
-def modalities_of(facts: Facts, record: str, gaps: list[Finding]) -> list[Object]:
-    """What was recorded, in the schema's words; told when that is not known."""
-    key = "modalities" if facts.values.get("modalities") else "modality"
-    named = [part for text in texts(facts.values.get(key)) for part in text.split(",")]
-    found: dict[str, Object] = {}
-    for name in filter(None, map(str.strip, named)):
-        known = modality(name)
-        if known is None:
-            why = f"is no modality of the schema. {which_modality(name)}"
-            gaps.append(unusable(record, "modalities", name, why, key))
-        else:
-            found[known["abbreviation"]] = known
-    if not named:
-        gaps.append(gap(record, "modalities", "modalities"))
-    return list(found.values())
-
-
 def problems(model: Any, value: Any) -> list[str]:
     """What speaks against a JSON value as a record of the schema, in words; empty when nothing
     does."""
-    whole, faults = _validated(model, value)
+    whole, faults = validated(model, value)
     if whole is not None:
         return []
     return [f"{_path(fault)}: {_words(fault)}".removeprefix(": ") for fault in faults]
 
 
-def _validated(model: Any, values: Any) -> tuple[Any, list[_Fault]]:
-    """The record, or what the library says against it."""
+def validated(model: Any, values: Any) -> tuple[Any, list[Fault]]:
+    """What the library makes of values, or None; and then what it says against them."""
     found: list[Any] = []
-    faults: list[_Fault] = []
+    faults: list[Fault] = []
 
     def validate() -> None:
         try:
@@ -197,7 +145,7 @@ def _validated(model: Any, values: Any) -> tuple[Any, list[_Fault]]:
     return (found[0] if found else None), faults
 
 
-def _trail(values: Any, fault: _Fault) -> list[tuple[Any, Any]]:
+def _trail(values: Any, fault: Fault) -> list[tuple[Any, Any]]:
     """The way to what a fault is about, as pairs of a container and a key in it. Of what is
     missing, the way to what should have it. Empty at the record itself."""
     trail: list[tuple[Any, Any]] = []
@@ -213,14 +161,14 @@ def _trail(values: Any, fault: _Fault) -> list[tuple[Any, Any]]:
     return trail
 
 
-def _path(fault: _Fault) -> str:
+def _path(fault: Fault) -> str:
     # The tags of unions are names of classes and have capital letters or blanks in them.
     return join_path(
         [part for part in fault["loc"] if isinstance(part, int) or part == part.lower()]
     )
 
 
-def _told(record: str, values: Object, fault: _Fault) -> Finding:
+def _told(record: str, values: Object, fault: Fault) -> Finding:
     trail = _trail(values, fault)
     parts = [key for _, key in trail]
     missing = fault["type"] == "missing"
@@ -238,14 +186,14 @@ def _told(record: str, values: Object, fault: _Fault) -> Finding:
     return unusable(record, field, _value(trail, fault), f"cannot be used: {_words(fault)}", key)
 
 
-def _value(trail: list[tuple[Any, Any]], fault: _Fault) -> Any:
+def _value(trail: list[tuple[Any, Any]], fault: Fault) -> Any:
     if not trail:
         return fault["loc"][-1]
     holder, key = trail[-1]
     return holder[key]
 
 
-def _words(fault: _Fault) -> str:
+def _words(fault: Fault) -> str:
     if fault["type"] == "missing":
         return "it is missing"
     if fault["type"] == "string_pattern_mismatch":

@@ -53,7 +53,5 @@ def _check(path: Path, name: str, valid: dict[str, Any]) -> list[Finding]:
     found = problems(model, value)
     if not found:
         valid[name] = value
-    return [
-        Finding("error", "schema-invalid", f"{path.name} is not valid: {words}.", path.name, fix)
-        for words in found
-    ]
+    together = f"{path.name} is not valid: {'; '.join(found)}."
+    return [Finding("error", "schema-invalid", together, path.name, fix)] if found else []

@@ -12,6 +12,12 @@ const plotting = (() => {
   const amount = (value) =>
     value == null ? "" : value.toLocaleString("en", { maximumSignificantDigits: 4 });
 
+  function heights(low, high) {
+    const span = Math.max(high - low, Math.abs(high) / 100) || 1, middle = (low + high) / 2;
+    return [low >= 0 && low < high / 2 ? 0 : middle - 0.55 * span, middle + 0.58 * span];
+  }
+  const digits = (step) => (String(+step.toPrecision(3)).split(".")[1] || "").length;
+
   function options(plot, width, zoomed) {
     const line = colour("--line"), dim = colour("--dim");
     const axis = { stroke: dim, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
@@ -25,10 +31,10 @@ const plotting = (() => {
     return {
       width, height: 210, series,
       cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "time" } },
-      scales: { x: { time: false }, y: { range: (u, low, high) => [low > 0 && low < high / 2 ? 0 : low - (high - low || Math.abs(low) || 1) * 0.05, high + (high - low || Math.abs(high) || 1) * 0.08] } },
+      scales: { x: { time: false }, y: { range: (u, low, high) => heights(low, high) } },
       axes: [
-        { ...axis, values: (u, ticks) => ticks.map(clock), space: 70 },
-        { ...axis, size: 64, values: (u, ticks) => ticks.map(amount) },
+        { ...axis, values: (u, ticks) => ticks.map(clock), space: 70, incrs: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400] },
+        { ...axis, size: 72, values: (u, ticks, n, space, step) => ticks.map((v) => v.toLocaleString("en", { minimumFractionDigits: digits(step), maximumFractionDigits: digits(step) })) },
       ],
       hooks: {
         setSelect: [(u) => {

@@ -66,6 +66,6 @@
   });
 
   const closed = new Set();
-  addEventListener("beforeprint", () => document.querySelectorAll("details:not([open]):not(.numbers)").forEach((d) => { closed.add(d); d.open = true; }));
+  addEventListener("beforeprint", () => document.querySelectorAll("details:not([open]):not(.unprinted)").forEach((d) => { closed.add(d); d.open = true; }));
   addEventListener("afterprint", () => { closed.forEach((d) => { d.open = false; }); closed.clear(); });
 })();

@@ -15,6 +15,7 @@ SERVED = {
     "history.js": "text/javascript",
     "asking.js": "text/javascript",
     "dom.js": "text/javascript",
+    "words.js": "text/javascript",
     "sign-in.js": "text/javascript",
     "palette.css": "text/css",
     "uPlot.min.css": "text/css",

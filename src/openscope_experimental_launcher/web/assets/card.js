@@ -1,27 +1,21 @@
 // One open session: what it is, what it does, and what can be done with it.
 import { ask, tell } from "./asking.js";
 import { Charts } from "./charts.js";
-import { make, say, sayAll, size } from "./dom.js";
+import { make, say, sayAll } from "./dom.js";
+import { size, stateWords } from "./words.js";
 
 const LINES_SHOWN = 300;
 const NAME_KEY = "openscope-name";
-const BADGES = {
-  running: "running",
-  unattended: "launcher lost",
-  interrupted: "interrupted",
-  elsewhere: "elsewhere",
-  gone: "folder gone",
-};
-
 export class Card {
   /**
-   * @param {{readOnly: boolean, announce: (text: string) => void}} page
+   * @param {{readOnly: boolean, announce: (text: string) => void, fill: (card: Card) => void}} page
    */
   constructor(page) {
     this.page = page;
     this.about = null;
     this.point = null;
     this.lastLine = 0;
+    this.unread = true;
     this.charts = new Charts();
     this.build();
   }
@@ -94,7 +88,8 @@ export class Card {
     this.about = about;
     if (about.point) this.point = about.point;
     this.element.dataset.state = about.state === "closed" ? about.outcome : about.state;
-    say(this.badge, about.state === "closed" ? about.outcome || "closed" : BADGES[about.state]);
+    say(this.badge, stateWords(about.state === "closed" ? about.outcome || "closed" : about.state));
+    this.element.ariaLabel = `Session ${about.name}`;
     say(this.subject, about.subject);
     say(this.name, about.name);
     this.rehearsal.hidden = !about.rehearsal;
@@ -201,6 +196,7 @@ export class Card {
 
   unfolded() {
     if (!this.element.open) return;
+    if (this.unread) this.page.fill(this);
     this.charts.show();
     this.output.scrollTop = this.output.scrollHeight;
   }

@@ -1,5 +1,6 @@
 // The curves of one session, drawn as they grow.
-import { make, say, size } from "./dom.js";
+import { make, say } from "./dom.js";
+import { size } from "./words.js";
 
 const HEIGHT = 130;
 const MOST_POINTS = 1500;
@@ -24,7 +25,7 @@ class Chart {
     this.figure = make(
       "figure",
       { class: "chart" },
-      make("figcaption", {}, make("span", {}, plot.title), " ", this.value, this.limitWords()),
+      make("figcaption", {}, make("span", {}, plot.title), make("br"), this.value, this.limitWords()),
       this.stage,
     );
     this.figure.dataset.plot = plot.key;
@@ -60,7 +61,9 @@ class Chart {
     options.legend = { show: false };
     options.cursor = { drag: { x: false, y: false } };
     delete options.hooks;
-    options.axes[0].space = 60;
+    options.padding = [8, 18, 0, 0];
+    Object.assign(options.axes[0], { space: 60, size: 28 });
+    Object.assign(options.axes[1], { space: 26, size: 56 });
     this.drawn = new uPlot(options, this.columns(), this.stage);
   }
 

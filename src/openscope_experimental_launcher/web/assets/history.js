@@ -1,5 +1,6 @@
 // The sessions of the past: searched, filtered, each with its report.
 import { make, say } from "./dom.js";
+import { stateWords } from "./words.js";
 
 const form = document.getElementById("search");
 const found = document.getElementById("found");
@@ -48,7 +49,7 @@ function row(session) {
   const report = session.report
     ? make("a", { href: session.report, target: "_blank", rel: "noopener", "aria-label": `Report of ${session.session}` }, "Report")
     : make("span", { class: "dim" }, "–");
-  const outcome = make("span", { class: "badge" }, session.outcome);
+  const outcome = make("span", { class: "badge" }, stateWords(session.outcome));
   const texts = [session.session, outcome, session.took, session.rig, session.user, session.what, session.remarks, report];
   const cells = texts.map((text, place) => {
     const cell = make(place ? "td" : "th", place ? {} : { scope: "row" }, text);

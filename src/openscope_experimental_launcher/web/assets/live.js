@@ -14,7 +14,7 @@ const connection = document.getElementById("connection");
 const announcer = document.getElementById("announce");
 
 const cards = new Map();
-const page = { readOnly: false, announce: (text) => say(announcer, text) };
+const page = { readOnly: false, announce: (text) => say(announcer, text), fill };
 let clock = null; // the computer's clock, and ours, when it last spoke
 let source = null;
 let heardAt = 0;
@@ -63,7 +63,7 @@ function take(about) {
     if (before === undefined && clock) unfoldFew(card);
     fill(card);
   }
-  if (before && before !== about.state) refresh();
+  if (before !== about.state) refresh();
 }
 
 function unfoldFew(card) {
@@ -76,7 +76,10 @@ function remove(number) {
   cards.delete(number);
 }
 
+/** Read what the session was so far; of a folded card when it is unfolded. */
 async function fill(card) {
+  card.unread = !card.element.open;
+  if (card.unread) return;
   const answer = await fetch(`/api/sessions/${card.about.id}`).catch(() => null);
   if (answer?.ok) card.fill(await answer.json());
 }
@@ -87,7 +90,10 @@ async function fill(card) {
 function arrange() {
   const rank = ({ about }) => ORDER.indexOf(about.state);
   const wanted = [...cards.values()].sort(
-    (one, other) => rank(one) - rank(other) || other.about.began.localeCompare(one.about.began),
+    (one, other) =>
+      rank(one) - rank(other) ||
+      other.about.began.localeCompare(one.about.began) ||
+      one.about.name.localeCompare(other.about.name),
   );
   wanted.forEach((card, index) => {
     const there = place.children[index];

@@ -321,6 +321,14 @@ def _record(
     if not good:
         return
     with adopted(folder) as journal:
+        # Now nobody else can seal it; and whoever does later finds these events, and asks anew.
+        if sha256_of(folder.manifest) != sealed.manifest_sha256:
+            raise SessionError(
+                "The session was changed again and again while it was copied.",
+                code="copy-session-changed",
+                where=str(folder.path),
+                fix="Let whatever changes it come to its end; then: openscope catch-up",
+            )
         for copy in good:
             outcome = outcomes[copy.place]
             journal.record(

@@ -17,11 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from openscope_experimental_launcher.delivery import deliver
 from openscope_experimental_launcher.display.transfer import TransferProgress
+from openscope_experimental_launcher.errors import SessionError
+from openscope_experimental_launcher.files import sha256_of, write_json
+from openscope_experimental_launcher.jsonl import LineLog
 from openscope_experimental_launcher.session.folder import SessionFolder
 from openscope_experimental_launcher.session.record import read_record
 from openscope_experimental_launcher.transfer.disk import BLOCK
-from openscope_experimental_launcher.transfer.queue import jobs
+from openscope_experimental_launcher.transfer.queue import add_job, jobs
 from openscope_experimental_launcher.transfer.tally import Progress
 from transfer.conftest import MB, MakeSession, bytes_in, content_of, files_in, wait_for
 
@@ -156,6 +160,9 @@ def test_a_copy_can_be_waited_for_no_longer(
     assert len(jobs()) == 1
     assert openscope("transfer", session.name, "--forget").returncode == 0
     assert not jobs() and files_in(session.path)["trials.csv"]
+    openscope("transfer", session.name, "--to", str(tmp_path / "typo"))
+    session.path.rename(tmp_path / "moved")
+    assert openscope("transfer", session.name, "--forget").returncode == 0 and not jobs()
 
 
 def test_mistakes_are_told(
@@ -290,6 +297,34 @@ def test_what_is_sealed_anew_while_it_is_copied_is_copied_too(
     assert done.returncode == 0
     assert sound(place / session.name, session)
     assert (place / session.name / "report.html").is_file()
+
+
+def test_what_is_sealed_anew_all_the_time_waits_and_is_copied_later(
+    openscope: Openscope, make_session: MakeSession, place: Path
+) -> None:
+    session = make_session(FILES)
+    job, rounds = add_job(session.path, str(place)), 0
+
+    def look(progress: Progress) -> None:
+        nonlocal rounds
+        manifest = session.manifest.read_bytes()
+        if progress.done == progress.total and changing:
+            rounds += 1
+            write_json(session.manifest, {**json.loads(manifest), "round": rounds})
+            journal = LineLog(session.journal)
+            sealed = {"sha256": sha256_of(session.manifest), "files": 1, "size_bytes": 1}
+            event = {"seq": 1000 + rounds, "time": "2026", "mono": 1.0, "data": sealed}
+            journal.append({**event, "name": "manifest.sealed"}, sync=True)
+            journal.close()
+
+    changing = True
+    with pytest.raises(SessionError) as caught:
+        deliver(session, [job], on_progress=look, patience_s=())
+    assert caught.value.code == "copy-session-changed" and rounds >= 3
+    assert "again and again" in jobs()[0].why and not read_record(session.journal).copies
+    changing = False
+    assert openscope("catch-up").returncode == 0
+    assert sound(place / session.name, session) and not jobs()
 
 
 def test_two_processes_do_not_make_the_same_copy(

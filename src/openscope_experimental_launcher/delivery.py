@@ -287,6 +287,8 @@ def _away(place: Place) -> LauncherError:
         fix = "Make room there; then: openscope catch-up"
     else:
         why = in_words(place.failure) if place.failure else "it is away"
+        if isinstance(place.failure, FileNotFoundError):
+            why = "there is no such folder, or its disk or share is away"
         words, code = f"The destination cannot be used now: {why}.", "copy-destination-away"
         fix = "It is waited for. When it is back: openscope catch-up"
     return TransferError(words, code=code, where=shown(place.root), fix=fix)

@@ -70,14 +70,15 @@ class Copies:
     def kill_once(self) -> bool:
         """Begin a transfer and kill it; False when it was done before."""
         size = sum(path.stat().st_size for path in self.session.rglob("*") if path.is_file())
-        limit = self.chance.uniform(0, size * len(self.copies))
+        there = written(self.copies)
+        limit = there + self.chance.random() * max(size * len(self.copies) - there, 0)
         process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while process.poll() is None and written(self.copies) < limit:
             time.sleep(0.001)
-        time.sleep(self.chance.uniform(0, 0.1))
+        time.sleep(self.chance.uniform(0, 0.8))
         process.kill()
         if process.wait() == 0:
             return False
@@ -133,9 +134,9 @@ def main(kills: int = 100, seed: int | None = None) -> bool:
         session = run_session(file, "kills")[2]
         copies, done, whole = Copies(session, places, random.Random(seed)), 0, 0
         while done < kills:
-            if copies.kill_once():
-                done += 1
-            else:
+            killed = copies.kill_once()
+            done += killed
+            if not killed or done % 10 == 0:  # or there would soon be nothing left to do
                 whole += 1
                 copies.finish()
                 copies.spoil()

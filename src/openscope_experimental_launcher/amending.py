@@ -338,7 +338,8 @@ def _seal_anew(folder: SessionFolder, journal: Journal, before: _ByName) -> bool
     digest = seal(folder, manifest)
     size = sum(entry["size"] for entry in files.values())
     journal.record(ManifestSealed(digest, len(files), size))
-    for copy in read_record(folder.journal).copies:  # which are now older than the session
+    record = read_record(folder.journal)
+    for copy in record.copies if record.freed is None else ():  # now older than the session
         add_job(folder.path, str(copy.get("destination", "")), why="The session was changed.")
     return True
 

@@ -27,7 +27,16 @@ from .transfer.flags import Flag, flags, keep_flag, raise_flag
 from .transfer.journals import bring_journal
 from .transfer.paths import shown
 from .transfer.places import Place
-from .transfer.queue import Job, forget_job, jobs, keep_job, lost_mount, mount_file, remember_mount
+from .transfer.queue import (
+    Job,
+    forget_job,
+    forget_old_trust,
+    jobs,
+    keep_job,
+    lost_mount,
+    mount_file,
+    remember_mount,
+)
 from .transfer.receipt import launcher_version, write_receipt
 from .transfer.sources import Sealed, sealed_session
 from .transfer.tally import Outcome, Progress
@@ -83,10 +92,23 @@ def deliver(
         SessionError: the session cannot be copied at all.
         KeyboardInterrupt: as it came; the copies stay in the queue and go on where they were.
     """
-    with ExitStack() as held:
-        copies, delivered = _begin(folder, wanted, held)
-        if copies:
-            delivered += _make(folder, copies, on_progress, patience_s)
+    forget_old_trust()
+    try:
+        if not folder.journal.is_file():
+            raise SessionError(
+                "The session folder is not there.",
+                code="session-unknown",
+                where=str(folder.path),
+                fix="Bring its disk back; or forget the copy: openscope transfer SESSION --forget",
+            )
+        with ExitStack() as held:
+            copies, delivered = _begin(folder, wanted, held)
+            if copies:
+                delivered += _make(folder, copies, on_progress, patience_s)
+    except SessionError as error:
+        for job in wanted:
+            keep_job(job._replace(why=error.message))
+        raise
     return delivered
 
 
@@ -265,6 +287,8 @@ def _away(place: Place) -> LauncherError:
         fix = "Make room there; then: openscope catch-up"
     else:
         why = in_words(place.failure) if place.failure else "it is away"
+        if isinstance(place.failure, FileNotFoundError):
+            why = "there is no such folder, or its disk or share is away"
         words, code = f"The destination cannot be used now: {why}.", "copy-destination-away"
         fix = "It is waited for. When it is back: openscope catch-up"
     return TransferError(words, code=code, where=shown(place.root), fix=fix)
@@ -299,6 +323,14 @@ def _record(
     if not good:
         return
     with adopted(folder) as journal:
+        # Now nobody else can seal it; and whoever does later finds these events, and asks anew.
+        if sha256_of(folder.manifest) != sealed.manifest_sha256:
+            raise SessionError(
+                "The session was changed again and again while it was copied.",
+                code="copy-session-changed",
+                where=str(folder.path),
+                fix="Let whatever changes it come to its end; then: openscope catch-up",
+            )
         for copy in good:
             outcome = outcomes[copy.place]
             journal.record(

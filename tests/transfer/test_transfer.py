@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from openscope_experimental_launcher.delivery import deliver
+from openscope_experimental_launcher.display.transfer import TransferProgress
+from openscope_experimental_launcher.errors import SessionError
+from openscope_experimental_launcher.files import sha256_of, write_json
+from openscope_experimental_launcher.jsonl import LineLog
 from openscope_experimental_launcher.session.folder import SessionFolder
 from openscope_experimental_launcher.session.record import read_record
 from openscope_experimental_launcher.transfer.disk import BLOCK
-from openscope_experimental_launcher.transfer.queue import jobs
+from openscope_experimental_launcher.transfer.queue import add_job, jobs
+from openscope_experimental_launcher.transfer.tally import Progress
 from transfer.conftest import MB, MakeSession, bytes_in, content_of, files_in, wait_for
 
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -66,6 +74,8 @@ def test_a_session_is_copied_and_told_everywhere(
     assert not jobs()
     again = openscope("transfer", session.name, "--to", str(place))
     assert again.returncode == 0 and "there before" in again.stdout
+    shown = openscope("show", session.name).stdout
+    assert f"{other / session.name}  verified 20" in shown and "older" not in shown
 
 
 def test_what_is_away_waits_and_is_caught_up(
@@ -89,6 +99,59 @@ def test_what_is_away_waits_and_is_caught_up(
     assert "No copy waits" in openscope("transfer").stdout
 
 
+def test_a_session_that_is_away_itself_is_told(
+    openscope: Openscope, make_session: MakeSession, place: Path, tmp_path: Path
+) -> None:
+    session = make_session(FILES)
+    openscope("transfer", session.name, "--to", str(tmp_path / "later"))
+    (tmp_path / "later").mkdir()
+    session.path.rename(tmp_path / "moved")
+    done = openscope("catch-up")
+    assert done.returncode == 1 and "session folder is not there" in done.stderr
+    (tmp_path / "moved").rename(session.path)
+    assert openscope("catch-up").returncode == 0
+    assert sound(tmp_path / "later" / session.name, session)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo-terminal here")
+def test_at_a_terminal_a_bar_shows_the_rate_and_what_is_left(
+    make_session: MakeSession, place: Path
+) -> None:
+    import pexpect
+
+    session = make_session({"video.avi": content_of(300 * MB)})
+    command = [
+        "-m",
+        "openscope_experimental_launcher",
+        "transfer",
+        session.name,
+        "--to",
+        str(place),
+    ]
+    child = pexpect.spawn(
+        sys.executable, command, encoding="utf-8", timeout=100, dimensions=(30, 120)
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    shown = child.before
+    assert child.exitstatus == 0, shown
+    assert re.search(r"\d/30[0-9.]+ MB", shown) and re.search(r"[kMG]B/s", shown), shown
+    assert "files, 300 MB, verified" in shown
+
+
+def test_without_one_there_is_a_line_now_and_then() -> None:
+    stream = io.StringIO()
+    with TransferProgress("614173", stream) as progress:
+        progress(Progress(0, 4000 * MB, 0))
+        assert stream.getvalue() == ""
+        progress(Progress(1000 * MB, 4000 * MB, 1, "//server: the network name is gone"))
+        progress._next = 0.0
+        progress(Progress(2000 * MB, 4000 * MB, 1))
+    waiting, going = stream.getvalue().splitlines()
+    assert waiting == "614173: 1.0 GB of 4.0 GB, waiting: //server: the network name is gone"
+    assert going.startswith("614173: 2.0 GB of 4.0 GB, ") and going.endswith(" left")
+
+
 def test_a_copy_can_be_waited_for_no_longer(
     openscope: Openscope, make_session: MakeSession, tmp_path: Path
 ) -> None:
@@ -97,6 +160,9 @@ def test_a_copy_can_be_waited_for_no_longer(
     assert len(jobs()) == 1
     assert openscope("transfer", session.name, "--forget").returncode == 0
     assert not jobs() and files_in(session.path)["trials.csv"]
+    openscope("transfer", session.name, "--to", str(tmp_path / "typo"))
+    session.path.rename(tmp_path / "moved")
+    assert openscope("transfer", session.name, "--forget").returncode == 0 and not jobs()
 
 
 def test_mistakes_are_told(
@@ -233,6 +299,34 @@ def test_what_is_sealed_anew_while_it_is_copied_is_copied_too(
     assert (place / session.name / "report.html").is_file()
 
 
+def test_what_is_sealed_anew_all_the_time_waits_and_is_copied_later(
+    openscope: Openscope, make_session: MakeSession, place: Path
+) -> None:
+    session = make_session(FILES)
+    job, rounds = add_job(session.path, str(place)), 0
+
+    def look(progress: Progress) -> None:
+        nonlocal rounds
+        manifest = session.manifest.read_bytes()
+        if progress.done == progress.total and changing:
+            rounds += 1
+            write_json(session.manifest, {**json.loads(manifest), "round": rounds})
+            journal = LineLog(session.journal)
+            sealed = {"sha256": sha256_of(session.manifest), "files": 1, "size_bytes": 1}
+            event = {"seq": 1000 + rounds, "time": "2026", "mono": 1.0, "data": sealed}
+            journal.append({**event, "name": "manifest.sealed"}, sync=True)
+            journal.close()
+
+    changing = True
+    with pytest.raises(SessionError) as caught:
+        deliver(session, [job], on_progress=look, patience_s=())
+    assert caught.value.code == "copy-session-changed" and rounds >= 3
+    assert "again and again" in jobs()[0].why and not read_record(session.journal).copies
+    changing = False
+    assert openscope("catch-up").returncode == 0
+    assert sound(place / session.name, session) and not jobs()
+
+
 def test_two_processes_do_not_make_the_same_copy(
     begin_transfer: Begin, make_session: MakeSession, openscope: Openscope, place: Path
 ) -> None:
@@ -259,9 +353,9 @@ def test_killed_at_any_byte_it_goes_on_and_nothing_half_is_published(
     chance, known, kills = random.Random(7), dict[str, int](), 0
     while kills < 20:
         transfer = begin_transfer(session.name, "--to", place)
-        limit = chance.uniform(0, total)
+        limit = bytes_in(place) + chance.random() * max(total - bytes_in(place), 0)
         wait_for(lambda: bytes_in(place) >= limit or transfer.poll() is not None)  # noqa: B023
-        time.sleep(chance.uniform(0, 0.05))
+        time.sleep(chance.uniform(0, 0.8))
         if transfer.poll() is not None:
             said, _ = transfer.communicate()
             assert transfer.returncode == 0, said

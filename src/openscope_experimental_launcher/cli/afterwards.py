@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ..amending import complete
+from ..delivery import waiting_sessions
 from ..errors import EXIT_FAILED, EXIT_OK, attempt
 from ..session.folder import SessionFolder
 from .transfer import continue_copies
@@ -17,7 +18,7 @@ from .transfer import continue_copies
 def main(folder: SessionFolder, wanted: set[str]) -> int:
     """Make what is wanted. Whatever becomes of one of them, the next is made."""
     code = _records(folder, wanted)
-    if "copies" in wanted:
+    if folder in waiting_sessions():  # perhaps only since its records were made
         codes: list[int] = []
         failure = attempt(lambda: codes.append(continue_copies([folder])))
         if failure is not None:

@@ -60,5 +60,6 @@ def _as_json(path: Path) -> dict[str, object]:
         "steps": record.steps,
         "findings": record.findings,
         "notes": record.notes,
+        "copies": record.copies,
         "parameters": described.parameters if described else {},
     }

@@ -57,12 +57,12 @@ def main(args: argparse.Namespace) -> int:
     """Carry it out."""
     from ..recovery import find_session
 
-    folders = [find_session(named) for named in args.sessions]
     places = [_absolute(named) for named in args.to]
+    if args.forget:
+        return _forget(args.sessions, places)
+    folders = [find_session(named) for named in args.sessions]
     if args.list:
         return list_copies(folders)
-    if args.forget:
-        return _forget(folders, places)
     if args.free:
         return _free(folders, places)
     if not folders:
@@ -177,21 +177,27 @@ def list_copies(folders: Sequence[SessionFolder]) -> int:
     return EXIT_OK
 
 
-def _forget(folders: Sequence[SessionFolder], places: Sequence[str]) -> int:
+def _forget(named: Sequence[str], places: Sequence[str]) -> int:
+    """Forget copies and manifests, also of sessions whose folders are gone."""
     from ..transfer.flags import flags, forget_flag
     from ..transfer.queue import forget_job, jobs
 
-    if not folders:
+    if not named:
         raise _usage("A session is missing.", "Name the one whose copies are to be forgotten.")
-    for folder in folders:
-        for job in jobs(folder.path):
-            if not places or job.to in places:
-                forget_job(job)
-                sys.stdout.write(f"{folder.name}: no copy to {job.to} is waited for.\n")
-        for flag in flags(folder.path):
-            if not places or flag.folder in places:
-                forget_flag(flag)
-                sys.stdout.write(f"{folder.name}: {flag.file} is not written.\n")
+    wanted = {*named, *(str(Path(name).expanduser().absolute()) for name in named)}
+
+    def is_meant(session: str, place: str) -> bool:
+        of_it = session in wanted or Path(session).name in wanted
+        return of_it and (not places or place in places)
+
+    for job in jobs():
+        if is_meant(job.session, job.to):
+            forget_job(job)
+            sys.stdout.write(f"{job.session}: no copy to {job.to} is waited for.\n")
+    for flag in flags():
+        if is_meant(flag.session, flag.folder):
+            forget_flag(flag)
+            sys.stdout.write(f"{flag.session}: {flag.file} is not written.\n")
     return EXIT_OK
 
 

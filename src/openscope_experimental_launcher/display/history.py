@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..masking import mask_arguments, mask_text
 from ..session.past import PastSession, as_object
@@ -249,12 +249,24 @@ def _events(record: SessionRecord) -> Iterator[Line]:
         ],
         "Warned": [_told(message) for message in record.warnings],
         "Notes": [_told(note.get("text"), note.get("by")) for note in record.notes],
+        "Copies": [_told(copy.get("folder"), _copied(copy, record)) for copy in record.copies],
+        "Removed here": [_told(_freed(record.freed))] if record.freed else [],
     }
     for heading, lines in groups.items():
         if lines:
             yield [(heading, "bold")]
             yield from lines
             yield []
+
+
+def _copied(copy: Mapping[str, Any], record: SessionRecord) -> str:
+    verified = f"verified {str(copy.get('time', ''))[:19].replace('T', ' ')}"
+    older = copy.get("manifest_sha256") != (record.sealed or {}).get("sha256")
+    return f"{verified}, older than the session" if older else verified
+
+
+def _freed(data: Mapping[str, Any]) -> str:
+    return f"{count(int(data.get('files', 0)), 'file')}, {size(data.get('size_bytes', 0))}"
 
 
 def _told(words: object, more: object = "") -> Line:

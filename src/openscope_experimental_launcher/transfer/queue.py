@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,8 @@ from ..files import write_json
 from ..locks import ProcessLock
 from ..session.journal import iso_now
 from ..session.state import locks_folder, short_hash, state_folder
+
+_TRUST_LIVES_S = 180 * 24 * 3600.0
 
 
 class Job(NamedTuple):
@@ -99,6 +103,14 @@ def jobs(session: Path | None = None) -> list[Job]:
         if session is None or job.session == str(session):
             found.append(job)
     return sorted(found, key=lambda job: (job.since, job.to))
+
+
+def forget_old_trust() -> None:
+    """Forget what arrived long ago; copying such a session again costs reading it."""
+    for file in (state_folder() / "transfers" / "arrived").glob("*.jsonl"):
+        with suppress(OSError):  # another process did
+            if file.stat().st_mtime < time.time() - _TRUST_LIVES_S:
+                file.unlink()
 
 
 # -- what a destination was mounted on -------------------------------------------------------------

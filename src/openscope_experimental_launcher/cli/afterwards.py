@@ -12,12 +12,16 @@ from ..amending import complete
 from ..delivery import waiting_sessions
 from ..errors import EXIT_FAILED, EXIT_OK, attempt
 from ..session.folder import SessionFolder
+from ..session.index import open_history
 from .transfer import continue_copies
 
 
 def main(folder: SessionFolder, wanted: set[str]) -> int:
     """Make what is wanted. Whatever becomes of one of them, the next is made."""
     code = _records(folder, wanted)
+    failure = attempt(_update_history)
+    if failure is not None:  # then whoever asks for the history next does it
+        _say(folder, failure.traceback)
     if folder in waiting_sessions():  # perhaps only since its records were made
         codes: list[int] = []
         failure = attempt(lambda: codes.append(continue_copies([folder])))
@@ -39,6 +43,11 @@ def _records(folder: SessionFolder, wanted: set[str]) -> int:
         again = attempt(lambda: complete(folder, metadata=False, report=True))
         _say(folder, again.traceback if again else "The report was made without the metadata.\n")
     return EXIT_FAILED
+
+
+def _update_history() -> None:
+    with open_history():
+        pass
 
 
 def _say(folder: SessionFolder, words: str) -> None:

@@ -94,8 +94,10 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
         + (f"; the one before is kept in {data['kept_in']}" if data.get("kept_in") else "")
     ),
     "acquisition.judged": lambda data: f"acquisition {data.get('outcome', '')} {_reason(data)}",
-    "step.finished": lambda data: (
-        f"step {data.get('step', '')}: {data.get('outcome', '')} {data.get('message', '')}"
+    "step.finished": lambda data: ": ".join(
+        filter(
+            None, (f"step {data.get('step', '')} {data.get('outcome', '')}", data.get("message"))
+        )
     ),
     "finding.reported": _finding,
     "note.added": lambda data: f"note: {data.get('text', '')}",

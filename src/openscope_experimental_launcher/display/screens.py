@@ -34,6 +34,7 @@ _OUTCOMES = {
     "aborted": "Aborted",
     "killed": "Stopped by a limit",
     "lost": "Ended, nobody saw how",
+    "not started": "Not started",
 }
 
 
@@ -312,7 +313,7 @@ def show_end(
     """The end in one clear line, green or red, and the session folder below it.
 
     Args:
-        outcome: `completed`, `failed`, `aborted`, `killed` or `lost`.
+        outcome: `completed`, `failed`, `aborted`, `killed`, `lost` or `not started`.
         reason: why, in plain words; empty when the outcome says it all.
         session: the session folder; None when there is none.
         duration_s: how long the acquisition ran, in seconds.

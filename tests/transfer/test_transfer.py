@@ -342,6 +342,21 @@ def test_two_processes_do_not_make_the_same_copy(
     assert sound(place / session.name, session)
 
 
+def test_what_a_killed_transfer_left_is_gone_when_the_copy_is_complete(
+    openscope: Openscope, make_session: MakeSession, place: Path
+) -> None:
+    session = make_session(FILES)
+    copy = place / session.name
+    (copy / "video").mkdir(parents=True)
+    for name in (".journal.jsonl.77.tmp", ".transfer_receipt.json.8.tmp"):
+        (copy / name).write_text("half")
+    (copy / "video" / ".0123456789abcdef.partial").write_text("half")
+    (copy / "video" / ".mine.tmp").write_text("somebody's own")
+    assert openscope("transfer", session.name, "--to", str(place)).returncode == 0
+    extra = files_in(copy).keys() - files_in(session.path).keys()
+    assert extra == {"video/.mine.tmp"}
+
+
 def test_killed_at_any_byte_it_goes_on_and_nothing_half_is_published(
     begin_transfer: Begin, make_session: MakeSession, openscope: Openscope, place: Path
 ) -> None:

@@ -15,7 +15,11 @@ from ..errors import TransferError
 from .paths import extended, shown
 from .trust import Trust
 
-_PARTIAL = re.compile(r"^\.[0-9a-f]{16}\.partial$")
+_LEFT_OVER = re.compile(
+    r"^\.([0-9a-f]{16}\.partial|(journal\.jsonl|transfer_receipt\.json)\.\d+\.tmp)$"
+)
+"""Names of files on their way, here and in `files.write_atomic`."""
+
 _LINKS = tuple(
     getattr(stat, name)
     for name in ("IO_REPARSE_TAG_SYMLINK", "IO_REPARSE_TAG_MOUNT_POINT")
@@ -138,10 +142,10 @@ class Place:
             return relative in self._new
 
     def remove_partials(self) -> None:
-        """Remove what earlier, broken copies left."""
+        """Remove what earlier copies left that were cut off."""
         for root, _, names in os.walk(self.folder):
             for name in names:
-                if _PARTIAL.match(name):
+                if _LEFT_OVER.match(name):
                     (Path(root) / name).unlink(missing_ok=True)
 
 

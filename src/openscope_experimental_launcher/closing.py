@@ -86,7 +86,7 @@ def left_open(folder: SessionFolder, kept: Path, error: OSError) -> SessionError
     return SessionError(
         f"The session's records cannot be written to its folder: {error.strerror or error}.",
         code="session-left-open",
-        where=f"{folder.path}; the last records are in {kept}",
+        where=f"{error.filename or folder.path}; the last records are in {kept}",
         fix=f"Bring its disk back, or make room on it; then: openscope recover {folder.path}",
     )
 

@@ -234,7 +234,7 @@ def test_typos_are_named(openscope: Openscope) -> None:
 def test_help_and_version(openscope: Openscope) -> None:
     listed = " ".join(openscope("--help").stdout.split())
     assert "openscope demo" in listed
-    assert "a question that nobody was there to answer. step" in listed  # whole first sentences
+    assert "there to answer, a copy that is not complete. step" in listed  # whole first sentences
     assert "example:" in openscope("run", "--help").stdout
     assert openscope("--version").stdout.startswith("openscope 1.")
     schema = json.loads(openscope("schema").stdout)

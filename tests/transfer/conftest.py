@@ -111,4 +111,6 @@ def begin_transfer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     yield begin
     for process in begun:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

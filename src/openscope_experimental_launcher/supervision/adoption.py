@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import Finding
 from ..session.journal import Event, Journal, finding_event
+from ..structs import msgspec
 from .strays import end_strays, marked_processes
 from .supervisor import read_spec
 
@@ -72,7 +73,7 @@ class Adoption:
         duration_s = round(time.monotonic() - began, 3) if began else None
         ended = AcquisitionEnded(code, number, duration_s, self._stop, self._killed)
         journal.record(ended)
-        self._acquisition.take_end(vars(ended))
+        self._acquisition.take_end(msgspec.structs.asdict(ended))
 
     def end(self, by: str, reason: str, *, by_force: bool) -> None:
         """Ask what is left to end, and make it after the grace, or at once.

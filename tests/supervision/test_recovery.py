@@ -111,7 +111,7 @@ def marked(session: Path) -> list[int]:
 def test_a_killed_launcher_is_replaced_by_the_guards_recovery(
     python_experiment: Experiment, workplace: Path
 ) -> None:
-    launcher = launch(python_experiment(COUNTING.format(counts=60)))
+    launcher = launch(python_experiment(COUNTING.format(counts=100)))
     session = wait_for(lambda: session_in(workplace))
     wait_for(says(session, "ready"))
     launcher.kill()
@@ -119,7 +119,7 @@ def test_a_killed_launcher_is_replaced_by_the_guards_recovery(
     closed = wait_for(lambda: "session.closed" in names(session) and assert_closed(session))
     assert closed["outcome"] == "completed" and closed["closed_by"] == "recovery"
     assert says(session, "finished")()
-    assert (session / "counts.txt").read_text().split() == [str(n) for n in range(60)]
+    assert (session / "counts.txt").read_text().split() == [str(n) for n in range(100)]
     assert "launcher.lost" in names(session)
     ended = next(e for e in events(session) if e["name"] == "acquisition.ended")
     assert ended["data"]["exit_code"] == 0

@@ -199,7 +199,9 @@ def test_who_does_not_promise_in_time_makes_all_wait_again(start: Start, port: i
     slow.join("stimulus")
     slow.hear("propose")
     assert slow.is_gone()
-    assert "did not answer in time" in master.waits_for("stimulus")["trouble"]
+    master.see(
+        lambda heard: "did not answer in time" in heard.get("waiting", {}).get("trouble", "")
+    )
     stimulus = start("stimulus")
     assert master.agreed()["session"] == camera.agreed()["session"] == stimulus.agreed()["session"]
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from ..errors import SyncError
 from .settings import SyncSettings
-from .wire import Channel, DifferentError, ForeignError, GoneError, Message
+from .wire import LOOK_S, Channel, DifferentError, ForeignError, GoneError, Message
 
 GREETING_S = 5.0
 """Seconds in which whoever connects must have said who it is."""
@@ -111,6 +111,18 @@ class Guests:
         guest.channel.close()
         if error is not None:
             self._on_gone(guest, error)
+
+    def hear_out(self, within_s: float) -> None:
+        """Read on until all guests have closed: with something unread, closing a connection may
+        take back what was said last (RFC 1122, 4.2.2.13).
+
+        Args:
+            within_s: seconds to wait at most.
+        """
+        until = time.monotonic() + within_s
+        while self._all and time.monotonic() < until:
+            for _ in self.messages(LOOK_S):
+                pass
 
     def close(self) -> None:
         """Listen no more, and close all connections."""

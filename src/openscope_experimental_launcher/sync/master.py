@@ -13,7 +13,9 @@ from . import Agreement, Node, OnWait, Waiting
 from .guests import SIGN_OF_LIFE_S, Guest, Guests
 from .settings import LONGEST_NODE, SyncSettings, fingerprint
 from .wire import (
+    FAREWELL_S,
     LONGEST_TEXT,
+    LOOK_S,
     DifferentError,
     ForeignError,
     GoneError,
@@ -21,8 +23,6 @@ from .wire import (
     UnprovedError,
     text_of,
 )
-
-LOOK_S = 0.1
 
 
 class Master:
@@ -64,6 +64,7 @@ class Master:
             self._guests.tell(
                 self._guests.slaves, "abort", reason=printable(why)[:LONGEST_TEXT], final=True
             )
+            self._guests.hear_out(FAREWELL_S)
         self._guests.close()
 
     def agree(self) -> Agreement:

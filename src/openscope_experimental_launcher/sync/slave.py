@@ -7,6 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Literal
 
 from ..errors import ParameterError, SyncError
@@ -16,24 +17,25 @@ from ..session.folder import NAME_PATTERN
 from . import Agreement, Node, OnWait, Waiting
 from .settings import SyncSettings, fingerprint
 from .wire import (
+    FAREWELL_S,
     LONGEST_TEXT,
+    LOOK_S,
     Channel,
     DifferentError,
     ForeignError,
     GoneError,
     Message,
+    UnheardError,
     UnprovedError,
     text_of,
 )
 
-LOOK_S = 0.1
 CONNECT_S = 2.0
 GREETING_S = 5.0
 SILENT_S = 5.0
 """Seconds of silence after which the master counts as vanished."""
 DECISION_MARGIN_S = 5.0
 """Seconds that a promise is kept beyond the time in which all must have promised."""
-FAREWELL_S = 1.0
 
 _LONGEST_PROMISE_S = 3600.0
 _MOST_NAMES = 64
@@ -216,7 +218,7 @@ class Slave:
         if kind == "waiting":
             self._connected = True
             self._here, self._missing = _names(message, "here"), _names(message, "missing")
-            channel.send("here")
+            _answer(channel, "here")
         elif kind == "sorry":
             raise self._unusable(
                 f"The master does not take this computer: {text_of(message, 'reason')}",
@@ -248,14 +250,14 @@ class Slave:
             raise ForeignError("its proposal lacks a part")
         why = _why_unsafe(session) or self._why_not(session)
         if why:
-            channel.send("refuse", number=number, reason=printable(why)[:LONGEST_TEXT])
+            _answer(channel, "refuse", number=number, reason=printable(why)[:LONGEST_TEXT])
             raise self._unusable(
                 f"This computer cannot take the name {session}: {why}",
                 "sync-name-refused",
                 "Mend it, and start all computers again.",
             )
         self._promise = _Promise(session, number, min(float(within_s), _LONGEST_PROMISE_S))
-        channel.send("promise", number=number)
+        _answer(channel, "promise", number=number)
 
     def _obey(self, channel: Channel, message: Message) -> Agreement:
         """The master has decided; nothing that happens now changes it."""
@@ -327,6 +329,12 @@ def _why_unsafe(session: str) -> str:
     except ParameterError as error:
         return error.message
     return ""
+
+
+def _answer(channel: Channel, kind: str, **content: object) -> None:
+    """Send an answer. A master that has closed may have said why, and that is read next."""
+    with suppress(UnheardError):
+        channel.send(kind, **content)
 
 
 def _names(message: Message, key: str) -> tuple[str, ...]:

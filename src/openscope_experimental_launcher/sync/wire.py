@@ -22,12 +22,20 @@ LONGEST_LINE = 65536
 LONGEST_TEXT = 400
 """Characters of a text in a message."""
 
+LOOK_S = 0.1
+FAREWELL_S = 1.0
+"""Seconds in which the other side may read what was said last, and close."""
+
 Side = Literal["master", "slave"]
 Message = dict[str, Any]
 
 
 class GoneError(Exception):
     """The connection is of no more use; its text says why."""
+
+
+class UnheardError(GoneError):
+    """The other side has closed the connection. What it said before may still be read."""
 
 
 class ForeignError(GoneError):
@@ -110,7 +118,8 @@ class Channel:
         """Send one message.
 
         Raises:
-            GoneError: the other side is gone, or has not read for long.
+            UnheardError: the other side has closed the connection.
+            GoneError: it is gone, or has not read for long.
         """
         message: Message = {"type": kind, **content}
         self._sent += 1
@@ -119,6 +128,8 @@ class Channel:
         data = _canonical(message) + b"\n"
         try:
             whole = self._connection.send(data) == len(data)
+        except ConnectionError as error:
+            raise UnheardError(f"the connection was lost: {error.strerror or error}") from error
         except OSError as error:
             raise GoneError(f"the connection was lost: {error.strerror or error}") from error
         if not whole:

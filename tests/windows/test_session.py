@@ -133,11 +133,14 @@ def test_a_pending_restart_is_warned_of(key: str) -> None:
 
 STEP = """
 import os, pathlib, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"], "pids").write_text(
-    f"{os.getpid()} {child.pid} all"
-)
-time.sleep({seconds})
+
+def run_post_acquisition(param_file):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    pathlib.Path(os.environ["OPENSCOPE_SESSION_DIRECTORY"], "pids").write_text(
+        f"{os.getpid()} {child.pid} all"
+    )
+    time.sleep({seconds})
+    return 0
 """
 
 

@@ -241,12 +241,10 @@ def test_a_file_that_still_grows_waits_until_it_is_still(
     def grow() -> None:
         with late.open("ab", buffering=0) as stream:
             while not over.is_set():
-                stream.write(content_of(BLOCK + 1))
-                time.sleep(0.01)
-                if late.stat().st_size > 40 * BLOCK:
-                    stream.truncate(0)
+                stream.write(b"x" * 1000)
+                time.sleep(0.0005)
 
-    late.touch()
+    late.write_bytes(content_of(40 * MB))  # reading it takes longer than its writer ever rests
     writer = threading.Thread(target=grow, daemon=True)
     writer.start()
     transfer = begin_transfer(session.name, "--to", place)

@@ -13,7 +13,7 @@ from .words import clock, event_in_words
 
 LINES_PER_S = 20
 LONGEST_LINE = 500
-BUSY_INTERVAL_S, QUIET_INTERVAL_S = 0.2, 0.5
+BUSY_INTERVAL_S, QUIET_INTERVAL_S = 0.2, 1.0
 
 _MARKS = {"stdout": "|", "stderr": "stderr |"}
 """What stands before a line of the acquisition, so that it is not taken for the launcher's."""

@@ -11,7 +11,7 @@ from ..session.journal import Journal
 from ..session.notes import take_in_notes
 from .supervisor import Acquisition
 
-_LOOK_S = 0.25
+_LOOK_S = 0.5
 
 
 class RecordPump(threading.Thread):

@@ -50,6 +50,15 @@ def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     write_atomic(path, text.encode("utf-8", "backslashreplace"), mode=mode)
 
 
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one when it is not there, cannot be read, or is none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def replace_file(source: Path, target: Path) -> None:
     """Rename a file over another, which a reader may have open."""
     for attempt in range(_WINDOWS_REPLACE_TRIES):

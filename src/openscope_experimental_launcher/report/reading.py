@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..errors import SessionError
 from ..jsonl import parse_lines
 from ..session.folder import SessionFolder
-from ..session.journal import is_event
+from ..session.journal import is_event, journal_bytes
 from ..session.past import PastSession, as_object, past_session
 from ..session.record import SessionRecord
 from .samples import Samples
@@ -86,15 +85,7 @@ def read_story(folder: SessionFolder, added: Mapping[str, bytes] = MappingProxyT
     Raises:
         SessionError: there is no journal, or it cannot be read at all.
     """
-    try:
-        data = folder.journal.read_bytes()
-    except OSError as error:
-        raise SessionError(
-            f"The session's journal cannot be read: {error.strerror or error}.",
-            code="session-unknown",
-            where=str(folder.journal),
-            fix="Give the folder of a session.",
-        ) from error
+    data = journal_bytes(folder.journal)
     events: list[dict[str, Any]] = []
     samples, record, waiting, usable = Samples(), SessionRecord(), None, 0
     for event in filter(is_event, parse_lines(data)):

@@ -6,12 +6,12 @@ It is an estimate, not a limit: what an acquisition may write is watched while i
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..files import read_json_object
 from ..jsonl import parse_lines
 from ..masking import mask_values
 from ..parameters.placeholders import bind
@@ -94,10 +94,10 @@ def _taken_by(earlier: _Earlier, limit_s: float | None) -> Estimate:
 def _sessions_like(root: Path, parameters: Mapping[str, Any]) -> Iterator[_Earlier]:
     taken = 0
     for folder in _newest(root):
-        values = _json_object(folder.metadata / "processed_parameters.json")
+        values = read_json_object(folder.metadata / "processed_parameters.json")
         if values.get("rehearsal") or not _same(values, parameters, folder):
             continue
-        runtime = _json_object(folder.metadata / "runtime_information.json")
+        runtime = read_json_object(folder.metadata / "runtime_information.json")
         size, duration_s = _sealed_size(folder.journal), runtime.get("duration_s")
         if isinstance(size, int) and isinstance(duration_s, (int, float)):
             completed = runtime.get("outcome") == "completed"
@@ -125,14 +125,6 @@ def _newest(root: Path) -> list[SessionFolder]:
     matches = filter(None, map(NAME_PATTERN.match, names))
     found = sorted(((m["date"], m["time"], m[0]) for m in matches), reverse=True)
     return [SessionFolder(root / name) for _, _, name in found[:_LOOKED_AT]]
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _sealed_size(journal: Path) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar
 
-from ..errors import Finding
+from ..errors import Finding, SessionError
 from ..jsonl import LineLog, read_lines
 from ..structs import msgspec
 
@@ -345,6 +345,23 @@ class Journal:
 def iso_now() -> str:
     """Local wall time with milliseconds and offset, ISO 8601."""
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def journal_bytes(path: Path) -> bytes:
+    """A journal as it is now, to be read line by line.
+
+    Raises:
+        SessionError: it is not there, or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SessionError(
+            f"The session's journal cannot be read: {error.strerror or error}.",
+            code="session-unknown",
+            where=str(path),
+            fix="Give the folder of a session.",
+        ) from error
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..files import read_json_object
 from ..jsonl import parse_lines
 from .comparing import comparable, flattened
 from .folder import SessionFolder
@@ -123,8 +123,8 @@ def describe(path: Path) -> Described | None:
     record = fold(_milestones(data))
     if not record.opened:
         return None
-    processed = _json_object(folder.metadata / "processed_parameters.json")
-    runtime = _json_object(folder.metadata / "runtime_information.json")
+    processed = read_json_object(folder.metadata / "processed_parameters.json")
+    runtime = read_json_object(folder.metadata / "runtime_information.json")
     plan = runtime.get("plan")
     summary = _summary(folder, record, plan if isinstance(plan, dict) else {})
     ran_in = Path(str(runtime.get("session_directory") or path))
@@ -236,11 +236,3 @@ def _seconds(time: str) -> float:
         return datetime.fromisoformat(time).timestamp()
     except (ValueError, OverflowError, OSError):  # no time, or one that the system cannot hold
         return 0.0
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

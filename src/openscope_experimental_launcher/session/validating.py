@@ -13,7 +13,7 @@ from ..errors import Finding, SessionError
 from ..files import sha256_of
 from ..jsonl import parse_lines
 from .folder import NAME_PATTERN, SessionFolder
-from .journal import is_event
+from .journal import is_event, journal_bytes
 from .manifest import listed_files, read_manifest
 from .record import SessionRecord, fold
 
@@ -79,15 +79,7 @@ def _part(name: str, findings: Iterator[Finding], words: str) -> Part:
 
 
 def _read_journal(folder: SessionFolder) -> Looked:
-    try:
-        data = folder.journal.read_bytes()
-    except OSError as error:
-        raise SessionError(
-            f"The session's journal cannot be read: {error.strerror or error}.",
-            code="session-unknown",
-            where=str(folder.journal),
-            fix="Give the folder of a session.",
-        ) from error
+    data = journal_bytes(folder.journal)
     events = list(filter(is_event, parse_lines(data)))
     lines = sum(1 for line in data.split(b"\n") if line.strip())
     return Looked(events, fold(events), lines - len(events))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from ..display.view import Output, SessionView
 from ..display.words import size, stage_name
+from ..files import read_json_object
 from ..jsonl import LineFollower
 from ..report import REPORT_NAME
 from ..report.words import LONG_TEXT, shown
@@ -160,11 +160,11 @@ class Feed:
         """Read the plan beside the journal, once it is there, and what follows from it."""
         if self.plan:
             return
-        runtime = _json_object(self.folder.metadata / "runtime_information.json")
+        runtime = read_json_object(self.folder.metadata / "runtime_information.json")
         self.plan = as_object(runtime.get("plan"))
         if not self.plan:
             return
-        parameters = _json_object(self.folder.metadata / "processed_parameters.json")
+        parameters = read_json_object(self.folder.metadata / "processed_parameters.json")
         self._stop_grace_s = _number(parameters.get("stop_grace_s"))
         self._usual_s = estimate_duration(self.folder.path.parent, parameters)
         self._measures.set_limits(self._limits())
@@ -290,11 +290,3 @@ def _note(text: object, by: object, time_of: str, *, waiting: bool) -> dict[str,
 def _number(value: Any) -> float | None:
     known = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if known and abs(value) < 1e12 else None
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import ParameterError, did_you_mean
+from ...files import read_json_object
 from ...parameters.model import METADATA_KEYS
 from ...session.folder import SessionFolder
 from ...session.past import PastSession, as_object, read_past
@@ -83,13 +82,13 @@ def read_facts(folder: SessionFolder, given: Mapping[str, Any]) -> Facts:
     later = {**as_object(made.get("given")), **given}
     values = {**past.processed, **_of_the_step(past), **later}
     start, end, acquired = _times(past)
-    instrument = _json_object(folder.path / "instrument.json")
+    instrument = read_json_object(folder.path / "instrument.json")
     return Facts(past, values, start, end, acquired, instrument, made, later)
 
 
 def read_made(folder: SessionFolder) -> Mapping[str, Any]:
     """What was told when the records were made last; empty when they were not."""
-    return _json_object(folder.standard_metadata)
+    return read_json_object(folder.standard_metadata)
 
 
 def check_given(values: Mapping[str, Any]) -> None:
@@ -146,13 +145,6 @@ def _times(past: PastSession) -> tuple[str, str, bool]:
 
 def _is_closing(event: Mapping[str, Any]) -> bool:
     return bool(event["name"] == "stage.entered" and event["data"].get("stage") == "closing")
-
-
-def _json_object(path: Path) -> Mapping[str, Any]:
-    try:
-        return as_object(json.loads(path.read_bytes()))
-    except (OSError, ValueError, RecursionError):
-        return {}
 
 
 def processes(facts: Facts) -> Iterator[Mapping[str, Any]]:

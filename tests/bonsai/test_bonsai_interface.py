@@ -143,7 +143,7 @@ def test_starting_a_workflow(interface, repository, tmp_path, monkeypatch) -> No
     process = interface.start_workflow(workflow, arguments, tmp_path)
     assert Path(psutil.Process(process.pid).cwd()) == workflow.parent
     assert os.getpgid(process.pid) == process.pid
-    assert process.wait(timeout=20) == 1
+    assert process.wait(timeout=60) == 1
     assert "x is not a valid value" in (tmp_path / "stderr.log").read_text()
     assert interface.start_workflow(workflow).wait(timeout=20) == 0
 

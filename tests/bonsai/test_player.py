@@ -137,7 +137,7 @@ def test_killing_the_parent_alone_leaves_the_child(start_player, typed_workflow)
     process = start_player(typed_workflow, DURATION_S="20")
     child = wait_for_child(process.pid)
     process.kill()
-    process.wait(timeout=5)
+    process.wait(timeout=60)
     try:
         assert child.is_running()
     finally:
@@ -293,7 +293,7 @@ def test_sigterm_ends_it_at_once(start_player, typed_workflow, boot) -> None:
     process = start_player(typed_workflow, *boot, DURATION_S="20")
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(timeout=5) == -signal.SIGTERM
+    assert process.wait(timeout=60) == -signal.SIGTERM
 
 
 # Files
@@ -317,7 +317,7 @@ def test_killing_loses_what_was_not_flushed(start_player, tmp_path, build) -> No
         time.sleep(0.3)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=5)
+        process.wait(timeout=60)
     assert (tmp_path / "out.csv").stat().st_size == 0
 
 
@@ -389,7 +389,7 @@ def test_a_stop_file_ends_it_with_everything_flushed(start_player, tmp_path, bui
     process = start_player(tmp_path / "w.bonsai", *extra, DURATION_S="20", **given)
     wait_until((tmp_path / "out.csv").exists)
     stop.touch()
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=60) == 0
     assert (tmp_path / "out.csv").stat().st_size
 
 
@@ -411,4 +411,4 @@ def wait_for_child(pid: int) -> psutil.Process:
 def end_tree(process) -> None:
     for member in [*psutil.Process(process.pid).children(recursive=True), process]:
         member.kill()
-    process.wait(timeout=5)
+    process.wait(timeout=60)

@@ -34,6 +34,7 @@ def test_a_hang_is_told_and_nothing_done_by_default(begin: Begin) -> None:
     assert session.closed()["outcome"] == "completed"
     (warned,) = session.events("acquisition.warned")
     assert warned["about"] == "hang_timeout_s" and "No output" in warned["message"]
+    session.launcher.wait(60)  # it tells what the journal has a little later
     assert "No output" in (session.data.parent / "launcher.txt").read_text("utf-8")
 
 
@@ -172,7 +173,7 @@ def test_hostile_bytes_are_stored_as_they_came_and_shown_safely(
     hostile = b"\xff\xfe\x00nul \x1b[2J\x1b]0;title\x07 \xc3\x28 \xed\xa0\x80\r\x9b31m end\n"
     session = begin(f"import os\nos.write(1, {hostile!r})\nos.write(2, bytes(range(256)))\n")
     assert session.closed()["outcome"] == "completed"
-    session.launcher.wait(10)
+    session.launcher.wait(60)
     assert (session.folder / "logs/stdout.log").read_bytes() == hostile
     assert (session.folder / "logs/stderr.log").read_bytes() == bytes(range(256))
     shown = (session.data.parent / "launcher.txt").read_bytes()

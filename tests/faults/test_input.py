@@ -217,7 +217,7 @@ def test_a_secret_in_environment_url_and_arguments_is_masked_everywhere(
             # The guard must know the arguments; nobody else can read them.
             assert file.name == "spec.json" and stat.S_IMODE(file.stat().st_mode) == 0o600
     assert session.closed()["outcome"] == "completed"
-    session.launcher.wait(10)
+    session.launcher.wait(60)
     places = [
         *session.folder.rglob("*"),
         *own_state.rglob("*"),
@@ -257,7 +257,7 @@ def test_umlauts_in_any_locale(begin: Begin, locale: dict[str, str]) -> None:
     )
     session = begin(script, env=locale, script_parameters={"note": "Übung – ß"})
     assert session.closed()["outcome"] == "completed", session.output()
-    assert session.launcher.wait(10) == 0
+    assert session.launcher.wait(60) == 0
     assert session.output().startswith("Größe → µm ['--note', 'Übung – ß'] Frieda Müller\n")
     assert session.event("session.opened")["user_id"] == "Frieda Müller"
     assert (session.folder / "Maß.txt").read_text("utf-8") == "ü"

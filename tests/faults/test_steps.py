@@ -98,7 +98,7 @@ def test_a_hostile_step_that_must_not_fail_stops_the_session_before_it_begins(
         HOSTILE,
         pre_acquisition_pipeline=[entry("vanish", on_failure="abort"), entry("leave")],
     )
-    assert session.launcher.wait(30) == 1
+    assert session.launcher.wait(60) == 1
     assert len(session.events("step.finished")) == 1
     assert session.events("acquisition.started") == []
     assert session.event("session.closed")["outcome"] == "failed"

@@ -72,7 +72,7 @@ def test_a_stray_without_any_record_is_found_by_its_cookie(
     recovery = subprocess.Popen([*OPENSCOPE, "recover", str(session.folder)])
     wait_for(lambda: "acquisition-unguarded" in str(session.events("finding.reported")))
     flag.touch()  # it is left to finish its work
-    assert recovery.wait(30) == 0
+    assert recovery.wait(60) == 0
     assert is_gone(child) and processes_with(cookie) == []
     assert session.output() == "ready\nfinished\n"
     assert session.closed()["closed_by"] == "recovery"

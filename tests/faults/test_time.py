@@ -26,7 +26,7 @@ Begin = Callable[..., Running]
 def test_a_session_cut_at_any_byte_is_recovered(begin: Begin, tmp_path: Path) -> None:
     session = begin("print('ran')")
     session.closed()
-    session.launcher.wait(10)
+    session.launcher.wait(60)
     whole = (session.folder / "journal.jsonl").read_bytes()
     ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
     chance = random.Random(11)

@@ -60,7 +60,7 @@ def guarded(tmp_path: Path) -> Iterator[Callable[..., Acquisition]]:
     for acquisition in started:
         if not acquisition.ended_within(0):
             acquisition.request_kill("test", "over")
-            acquisition.wait(20)
+            acquisition.wait(60)
         acquisition.close()
 
 

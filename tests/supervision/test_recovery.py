@@ -200,7 +200,7 @@ def test_recovery_is_safe_to_kill_and_to_repeat(
 ) -> None:
     launcher = launch(python_experiment(COUNTING.format(counts=3)))
     session = wait_for(lambda: session_in(workplace))
-    assert launcher.wait(30) == 0
+    assert launcher.wait(60) == 0
     whole = (session / "journal.jsonl").read_bytes()
     keep = whole[: int(len(whole) * cut)] if cut < 1 else whole[: whole.rindex(b"\n", 0, -1) + 5]
     (session / "journal.jsonl").write_bytes(keep)

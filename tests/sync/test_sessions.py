@@ -330,7 +330,7 @@ def test_ctrl_c_while_waiting_leaves_nothing(rig: Rig) -> None:
     )
     child.expect("Ctrl-C leaves", timeout=20)
     child.sendintr()
-    child.expect(pexpect.EOF, timeout=10)
+    child.expect(pexpect.EOF, timeout=60)
     child.close()
     assert child.exitstatus == 130
     assert rig.sessions("kamera") == []

@@ -63,11 +63,11 @@ def main(runs: int = 20) -> bool:
                 subject = f"runaway{number}"
                 with start_session(file, subject):
                     pids = wait_for(lambda subject=subject: tree(session_of(file, subject)))
-                    crossed, peak = 0.0, 0.0
+                    crossed, peak = time.monotonic(), 0.0
                     while (used := rss_mb(pids)) is not None:
                         peak = max(peak, used)
-                        if used >= MEMORY_LIMIT_MB and not crossed:
-                            crossed = time.monotonic()
+                        if peak < MEMORY_LIMIT_MB:
+                            crossed = time.monotonic()  # when it was last seen below its limit
                         time.sleep(SAMPLE_S)
                     taken.append(time.monotonic() - crossed)
                     peaks.append(peak)

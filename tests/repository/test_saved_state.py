@@ -30,7 +30,7 @@ def rebuild(lab, folder: Path, target: Path) -> dict[str, tuple[bytes, int]]:
     subprocess.run(["git", "checkout", "--detach", record["commit"]], cwd=target, **run)
     if "patch" in record:
         patch = str(folder / record["patch"])
-        subprocess.run(["git", "apply", patch], cwd=target, **run)
+        subprocess.run(["git", "apply", "--index", patch], cwd=target, **run)
     saved = folder / "repository_untracked"
     if saved.exists():
         subprocess.run(["cp", "-a", f"{saved}/.", str(target)], **run)

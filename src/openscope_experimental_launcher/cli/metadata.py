@@ -12,11 +12,11 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
+from ..errors import LauncherError
+from .each_session import Answer, add_sessions, each_session
 
 if TYPE_CHECKING:
     from ..metadata.aind.making import Made
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `openscope metadata`."""
-    parser.add_argument("sessions", nargs="+", metavar="SESSION", help="session folder or name")
+    add_sessions(parser)
     parser.add_argument(
         "--set",
         action="append",
@@ -33,41 +33,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="give what the session did not; it is kept with it. May be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
     from ..amending import complete
-    from ..display.screens import show_error
     from ..metadata.aind import NOT_INSTALLED, is_installed
     from ..metadata.aind.facts import check_given
     from ..parameters.layers import parse_set
-    from ..recovery import find_session
 
     given = parse_set(args.set)
     check_given(given)
     if not is_installed():
         raise LauncherError(NOT_INSTALLED.message, code=NOT_INSTALLED.code, fix=NOT_INSTALLED.fix)
-    codes = [EXIT_OK]
-    told: dict[str, Any] = {}
-    for named in args.sessions:
-        try:
-            folder = find_session(named)
-            made = complete(folder, metadata=True, report=False, given=given)
-        except LauncherError as error:
-            show_error(error)
-            codes.append(EXIT_FAILED)
-            continue
-        if made is None:
-            continue
-        codes.append(EXIT_FAILED if made.gaps else EXIT_OK)
-        told[str(folder.path)] = _as_json(made)
-        if not args.json:
-            _tell(folder, made)
-    if args.json:
-        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    return max(codes)
+
+    def look(folder: SessionFolder) -> Answer | None:
+        made = complete(folder, metadata=True, report=False, given=given)
+        return made and Answer(not made.gaps, _as_json(made), lambda: _tell(folder, made))
+
+    return each_session(args, look)
 
 
 def _as_json(made: Made) -> dict[str, Any]:

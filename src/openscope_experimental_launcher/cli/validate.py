@@ -12,11 +12,9 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
+from .each_session import Answer, add_sessions, each_session
 
 if TYPE_CHECKING:
     from ..session.folder import SessionFolder
@@ -25,35 +23,26 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `openscope validate`."""
-    parser.add_argument("sessions", nargs="+", metavar="SESSION", help="session folder or name")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    add_sessions(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
-    from ..display.screens import show_error
-    from ..recovery import find_session
+    return each_session(args, _look)
+
+
+def _look(folder: SessionFolder) -> Answer:
+    from ..display.screens import show_parts
     from ..session.validating import validate
 
-    codes = [EXIT_OK]
-    told: dict[str, Any] = {}
-    for named in args.sessions:
-        try:
-            folder = find_session(named)
-            name, files, *rest = validate(folder)
-        except LauncherError as error:
-            show_error(error)
-            codes.append(EXIT_FAILED)
-            continue
-        parts = [name, files, _schemas(folder), *rest]
-        wrong = any(found.level == "error" for part in parts for found in part.findings)
-        codes.append(EXIT_FAILED if wrong else EXIT_OK)
-        told[str(folder.path)] = {"valid": not wrong, "parts": [_as_json(part) for part in parts]}
-        if not args.json:
-            _tell(folder, parts)
-    if args.json:
-        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    return max(codes)
+    name, files, *rest = validate(folder)
+    parts = [name, files, _schemas(folder), *rest]
+    valid = not any(found.level == "error" for part in parts for found in part.findings)
+    return Answer(
+        good=valid,
+        told={"valid": valid, "parts": [_as_json(part) for part in parts]},
+        tell=lambda: show_parts(str(folder.path), parts),
+    )
 
 
 def _schemas(folder: SessionFolder) -> Part:
@@ -70,9 +59,3 @@ def _schemas(folder: SessionFolder) -> Part:
 
 def _as_json(part: Part) -> dict[str, Any]:
     return {**part._asdict(), "findings": [finding._asdict() for finding in part.findings]}
-
-
-def _tell(folder: SessionFolder, parts: list[Part]) -> None:
-    from ..display.screens import show_parts
-
-    show_parts(str(folder.path), parts)

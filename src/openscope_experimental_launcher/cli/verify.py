@@ -11,47 +11,37 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
+from .each_session import Answer, add_sessions, each_session
 
 if TYPE_CHECKING:
+    from ..session.folder import SessionFolder
     from ..session.verifying import Verification
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `openscope verify`."""
-    parser.add_argument("sessions", nargs="+", metavar="SESSION", help="session folder or name")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    add_sessions(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
-    from ..display.screens import show_error
-    from ..recovery import find_session
     from ..session.verifying import verify
 
-    codes = [EXIT_OK]
-    told = {}
-    for named in args.sessions:
-        try:
-            folder = find_session(named)
-            found = verify(folder, None if args.json or not sys.stdout.isatty() else _progress)
-        except LauncherError as error:
-            show_error(error)
-            codes.append(EXIT_FAILED)
-            continue
-        codes.append(EXIT_FAILED if found.differences else EXIT_OK)
-        if args.json:
-            differences = [difference._asdict() for difference in found.differences]
-            told[str(folder.path)] = {**found._asdict(), "differences": differences}
-        else:
-            _tell(str(folder.path), found)
-    if args.json:
-        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    return max(codes)
+    progress = None if args.json or not sys.stdout.isatty() else _progress
+
+    def look(folder: SessionFolder) -> Answer:
+        found = verify(folder, progress)
+        differences = [difference._asdict() for difference in found.differences]
+        return Answer(
+            good=not differences,
+            told={**found._asdict(), "differences": differences},
+            tell=lambda: _tell(str(folder.path), found),
+        )
+
+    return each_session(args, look)
 
 
 def _progress(done: int, total: int) -> None:

@@ -304,8 +304,8 @@ def save_state(checkout: Checkout, folder: Path) -> None:
     """Write down what code ran, exactly enough to have it again.
 
     `repository.json` always; with edits `repository.patch` too, and where `allow_dirty` was given
-    also the untracked files in `repository_untracked/`. Check out the commit, `git apply` the
-    patch and copy the untracked files over it to have the same tree.
+    also the untracked files in `repository_untracked/`. Check out the commit, `git apply --index`
+    the patch and copy the untracked files over it to have the same tree.
 
     Args:
         checkout: the repository that is going to run.

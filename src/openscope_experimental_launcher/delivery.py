@@ -45,6 +45,7 @@ from .transfer.writing import at
 
 _ROUNDS = 3
 _ALGORITHM = "sha256"
+_HOLDER_PATIENCE_S = 5.0  # bringing a session's report to its copies takes less
 
 
 class Delivered(NamedTuple):
@@ -176,7 +177,7 @@ def _begin(
     copies, refused = [], []
     for job in wanted:
         lock = job.lock()
-        if not lock.acquire():
+        if not lock.acquire(patience_s=_HOLDER_PATIENCE_S):
             refused.append(Delivered(job, error=_at_work(job)))
             continue
         held.callback(lock.release)

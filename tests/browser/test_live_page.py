@@ -346,11 +346,13 @@ def test_the_history_is_searched_and_filtered(serve: Serve, visit: Visit, tmp_pa
     says_in(page, "#found", "25 of 30 sessions, the newest first")
     assert rows.count() == 25
     page.get_by_role("button", name="Show more").click()
+    wait_for(lambda: rows.count() == 30)
     says_in(page, "#found", "30 sessions")
-    assert rows.count() == 30 and page.get_by_role("button", name="Show more").is_hidden()
+    page.get_by_role("button", name="Show more").wait_for(state="hidden", timeout=WAIT_MS)
 
     page.get_by_label("Words").fill("reward pump")
     says_in(page, "#found", "3 sessions")
+    wait_for(lambda: rows.count() == 3)
     assert all("The reward pump was blocked." in text for text in rows.all_inner_texts())
     page.get_by_label("Words").fill("")
     page.get_by_label("Outcome").select_option("failed")
@@ -363,7 +365,7 @@ def test_the_history_is_searched_and_filtered(serve: Serve, visit: Visit, tmp_pa
     says_in(page, "#found", "15 sessions")
     page.get_by_label("Since").fill("2026-11-20")
     wait_for(lambda: found.inner_text() not in ("15 sessions", ""))
-    assert 0 < rows.count() < 15
+    wait_for(lambda: 0 < rows.count() < 15)
     with page.context.expect_page() as opened:
         rows.first.get_by_role("link", name="Report").click()
     opened.value.get_by_role("heading", name="700001_").wait_for(timeout=WAIT_MS)

@@ -325,6 +325,21 @@ def test_what_is_sealed_anew_all_the_time_waits_and_is_copied_later(
     assert sound(place / session.name, session) and not jobs()
 
 
+def test_one_that_is_about_to_end_with_the_same_copy_is_waited_for(
+    begin_transfer: Begin, make_session: MakeSession, place: Path
+) -> None:
+    session = make_session(FILES)
+    lock = add_job(session.path, str(place)).lock()
+    assert lock.acquire()
+    transfer = begin_transfer(session.name)
+    with pytest.raises(subprocess.TimeoutExpired):
+        transfer.wait(1.5)
+    lock.release()
+    said, _ = transfer.communicate(timeout=60)
+    assert transfer.returncode == 0, said
+    assert sound(place / session.name, session)
+
+
 def test_two_processes_do_not_make_the_same_copy(
     begin_transfer: Begin, make_session: MakeSession, openscope: Openscope, place: Path
 ) -> None:

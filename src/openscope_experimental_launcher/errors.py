@@ -7,6 +7,7 @@ that cannot go on raises them as a `LauncherError`. This module imports nothing 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Sequence
 from traceback import format_exc
 from typing import ClassVar, Literal, NamedTuple
@@ -204,6 +205,8 @@ def attempt(work: Callable[[], object]) -> Failure | None:
     except LauncherError as error:
         return Failure(error, bug=False, traceback=format_exc())
     except Exception as error:  # noqa: BLE001 - the edge
+        if _is_exhaustion(error):
+            return Failure(_exhausted(error), bug=False, traceback=format_exc())
         wrapped = LauncherError(
             f"An unexpected error stopped this: {type(error).__name__}: {error}",
             code="launcher-bug",
@@ -211,3 +214,19 @@ def attempt(work: Callable[[], object]) -> Failure | None:
         )
         return Failure(wrapped, bug=True, traceback=format_exc())
     return None
+
+
+def _is_exhaustion(error: Exception) -> bool:
+    """Whether the system had no process, thread or memory left to give (fork(2), clone(2))."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.EAGAIN, errno.ENOMEM)
+    return isinstance(error, MemoryError) or str(error) == "can't start new thread"
+
+
+def _exhausted(error: Exception) -> LauncherError:
+    said = getattr(error, "strerror", None) or str(error) or "out of memory"
+    return LauncherError(
+        f"The system has no process, thread or memory left to give: {said}.",
+        code="system-exhausted",
+        fix="End what takes them (look with the system's task manager), then do this again.",
+    )

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from faults.running import Running, is_gone, peak_mb, processes_with, wait_for
+from faults.running import OPENSCOPE, Running, is_gone, peak_mb, processes_with, wait_for
+from openscope_experimental_launcher.session.record import read_record
 
 Begin = Callable[..., Running]
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -85,6 +87,24 @@ NOBODY = 61234
 """A user without processes, whose number of them can be limited alone."""
 
 
+@contextmanager
+def few(most: int) -> Iterator[Path]:
+    """A control group that has so many processes at most; its members are killed at the end."""
+    root = next((path for path in PIDS if (path / "cgroup.procs").is_file()), None)
+    group = (root or Path("/nowhere")) / f"openscope-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "pids.max").write_text(str(most))
+    except OSError as error:
+        pytest.skip(f"no control group that limits processes can be made here: {error}")
+    yield group
+    members = group / "cgroup.procs"
+    for pid in members.read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    wait_for(lambda: not members.read_text())
+    group.rmdir()
+
+
 @pytest.fixture(params=["control group", "user"])
 def joins_few(request: pytest.FixtureRequest) -> Iterator[str]:
     """Python lines by which a process joins those of whom there are 150 at most; without such a
@@ -95,19 +115,8 @@ def joins_few(request: pytest.FixtureRequest) -> Iterator[str]:
         limit = f"resource.setrlimit(resource.RLIMIT_NPROC, (150, 150)); os.setuid({NOBODY})"
         yield f"import resource; os.setgid({NOBODY}); {limit}"
         return
-    root = next((path for path in PIDS if (path / "cgroup.procs").is_file()), None)
-    group = (root or Path("/nowhere")) / f"openscope-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "pids.max").write_text("150")
-    except OSError as error:
-        pytest.skip(f"no control group that limits processes can be made here: {error}")
-    yield f"open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
-    members = group / "cgroup.procs"
-    for pid in members.read_text().split():
-        os.kill(int(pid), signal.SIGKILL)
-    wait_for(lambda: not members.read_text())
-    group.rmdir()
+    with few(150) as group:
+        yield f"open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
 
 
 FORKS = """
@@ -148,20 +157,54 @@ def test_too_many_processes_are_ended_and_the_system_holds_them_till_then(begin:
     assert not any(Path("/sys/fs/cgroup").glob(f"**/openscope-{session.cookie()}"))
 
 
-COMET = """
+COMETS = """
 import os
 print("ready", flush=True)
+for _ in range({several}):
+    if os.fork() == 0: break
 while True:
     if os.fork(): os._exit(0)
 """
 
 
-def test_what_moves_on_from_process_to_process_is_swept(begin: Begin) -> None:
-    session = begin(COMET)
+@pytest.mark.parametrize("several", [0, 4])
+def test_what_moves_on_from_process_to_process_is_swept(begin: Begin, several: int) -> None:
+    session = begin(COMETS.format(several=several))
     session.closed()
     ended = session.event("acquisition.ended")
     assert ended["exit_code"] == 0 and ended["left_over"] == []
     assert processes_with(session.cookie()) == []
+
+
+# -- 49: no process or thread left -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 6, 8])
+def test_a_system_without_room_for_a_process_is_told_and_nothing_lost(
+    most: int, workplace: Path, openscope: Openscope
+) -> None:
+    given = {"subject_id": "614173", "user_id": "Frieda", "OutputFolder": str(workplace / "data")}
+    file = workplace / "params.json"
+    file.write_text(json.dumps({**given, "launcher": "command", "command": ["sleep", "0.2"]}))
+    with few(most) as group:
+        join = f"echo $$ > '{group}/cgroup.procs' && exec \"$@\""
+        done = subprocess.run(
+            ["sh", "-c", join, "sh", *OPENSCOPE, "run", str(file), "--yes"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+        wait_for(lambda: not (group / "cgroup.procs").read_text())
+        assert list(group.glob("openscope-*")) == []
+    assert "Traceback" not in done.stderr and "unexpected" not in done.stderr
+    assert done.returncode == 1 or most > 5, done.stdout
+    if done.returncode == 1:
+        assert "no process, thread or memory left" in done.stderr
+    openscope("recover", str(workplace / "data"))
+    for journal in workplace.glob("data/*/journal.jsonl"):
+        assert read_record(journal).closed is not None
 
 
 # -- 22: bytes that are no text --------------------------------------------------------------------

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from functools import partial
 
@@ -33,6 +33,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _THREADS_EVERY_S = 1.0
 _KILL_LIMIT_S = 10.0
 _FREEZE_LIMIT_S = 10.0
+_GATHER_LIMIT_S = 1.0
 _OTHER_FILES = 64
 """Files that the guard opens beside two for each process of the tree."""
 
@@ -138,12 +139,9 @@ class Tree:
         """Bring what was spawned into its bound, where it was not born in it."""
         if self._group is None:
             return
-        self._group.take_in(self.pid)
-        inside = {self.pid}
-        while fresh := {pid for pid, _ in self._walk()} - inside:
-            for pid in fresh:
-                self._group.take_in(pid)
-            inside |= fresh
+        group = self._group
+        group.take_in(self.pid)
+        self._until_none_is_new(lambda pid, _: group.take_in(pid), _GATHER_LIMIT_S, {self.pid})
 
     def let_go(self) -> None:
         """Remove the bound, when nothing is alive any more."""
@@ -241,7 +239,7 @@ class Tree:
         """
         fewest, give_up_at = math.inf, math.inf
         while self.reap():
-            self._freeze(time.monotonic() + _FREEZE_LIMIT_S)
+            self._until_none_is_new(self._freeze, _FREEZE_LIMIT_S)
             left = self._signal_all(signal.SIGKILL)
             if left < fewest:
                 fewest, give_up_at = left, time.monotonic() + _KILL_LIMIT_S
@@ -250,16 +248,32 @@ class Tree:
             self.wait(0.01)
         return []
 
-    def _freeze(self, deadline: float) -> None:
-        """Stop everything; what starts others while it is looked for is found in the next round."""
-        frozen: set[int] = set()
-        before = -1
-        while len(frozen) > before and time.monotonic() < deadline:
-            before = len(frozen)
+    def _freeze(self, pid: int, parent: int) -> None:
+        self._signal_descendant(pid, parent, signal.SIGSTOP)
+
+    def _until_none_is_new(
+        self, act: Callable[[int, int], None], limit_s: float, before: Set[int] = frozenset()
+    ) -> None:
+        """Do something to every descendant; what starts others meanwhile is found in another round.
+
+        Those that have ended are collected before each round. What forks and ends at once, over
+        and over, would otherwise fill the machine with them while it is being looked for.
+
+        Args:
+            act: called with the pid of each and its parent's.
+            limit_s: seconds after which no further round is begun.
+            before: pids to which it was done already.
+        """
+        deadline = time.monotonic() + limit_s
+        while self.reap() and time.monotonic() < deadline:
+            found = set()
             for pid, parent in self._walk():
-                if pid not in frozen:
-                    frozen.add(pid)
-                    self._signal_descendant(pid, parent, signal.SIGSTOP)
+                found.add(pid)
+                if pid not in before:
+                    act(pid, parent)
+            if found <= before:
+                return
+            before = found
 
     def _signal_all(self, *numbers: int) -> int:
         """Send signals to all descendants. Returns how many there are."""
@@ -272,9 +286,14 @@ class Tree:
     def _signal_descendant(self, pid: int, parent: int, *numbers: int) -> None:
         """Send signals to a process of the tree, and to nobody who was given its pid since.
 
-        A descriptor stays bound to its process, whatever becomes of the pid; and whose process it
-        is, its parent tells.
+        A child's pid is its own until the guard collects it. For all others, a descriptor stays
+        bound to its process, whatever becomes of the pid; and whose process it is, its parent
+        tells.
         """
+        if parent == self._guard.pid:
+            for number in numbers:
+                _signal(pid, number)
+            return
         try:
             process = os.pidfd_open(pid)
         except ProcessLookupError:

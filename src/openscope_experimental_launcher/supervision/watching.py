@@ -99,6 +99,7 @@ class Guard:
             stdout, stderr = (output.fd for output in self.outputs)
             self.tree.spawn(self.spec["arguments"], self.spec["folder"], stdout, stderr)
         except (OSError, ValueError) as error:
+            self.tree.let_go()
             self.records.write("acquisition.not_started", {"error": str(error)})
             return False
         self._began = self._last_output = self._looked_at = time.monotonic()

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,8 +88,7 @@ def main(args: argparse.Namespace) -> int:
         if args.open:
             _open(addresses.once)
 
-    with suppress(KeyboardInterrupt):
-        serve(settings, say)
+    serve(settings, say)
     sys.stdout.write("\nThe page is closed; sessions go on.\n")
     return EXIT_OK
 

@@ -152,11 +152,7 @@ class Tree:
         """Take the main process of a guard that was killed for this one's own. Whether it is there:
         that guard may have seen its end."""
         self.pid, self.start_time, self._group = pid, start_time, ControlGroup(run)
-        try:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return False
-        return True
+        return _is_child(pid)
 
     def spawn(self, arguments: Sequence[str], folder: str, stdout: int, stderr: int) -> None:
         """Start the main process in a process group of its own, with output straight to files."""
@@ -286,13 +282,14 @@ class Tree:
     def _signal_descendant(self, pid: int, parent: int, *numbers: int) -> None:
         """Send signals to a process of the tree, and to nobody who was given its pid since.
 
-        A child's pid is its own until the guard collects it. For all others, a descriptor stays
-        bound to its process, whatever becomes of the pid; and whose process it is, its parent
-        tells.
+        The pid of a child of the guard is its own until the guard collects it. For all others, a
+        descriptor stays bound to its process, whatever becomes of the pid; and whose process it is,
+        its parent tells.
         """
         if parent == self._guard.pid:
-            for number in numbers:
-                _signal(pid, number)
+            if _is_child(pid):
+                for number in numbers:
+                    _signal(pid, number)
             return
         try:
             process = os.pidfd_open(pid)
@@ -372,6 +369,15 @@ class Tree:
         member = self._members.pop(pid, None)
         if member is not None:
             member.close()
+
+
+def _is_child(pid: int) -> bool:
+    """Whether a process is a child of this one that was not collected yet."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _end_with_parent() -> None:

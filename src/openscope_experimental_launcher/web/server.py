@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import ssl
 import sys
@@ -73,7 +74,6 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
 
     Raises:
         LauncherError: in plain words, why it cannot be served.
-        KeyboardInterrupt: at the end.
     """
     loopback = is_loopback(settings.host)
     _check_encryption(settings, loopback)
@@ -98,9 +98,10 @@ def serve(settings: Settings, on_open: Callable[[Addresses], object]) -> None:
         )
         _log_to(state_folder() / "live-page.log")
         place = f"{_scheme(settings)}://{_named(settings.host, loopback)}:{port}/?token="
-        on_open(Addresses(place + keys.token, place + keys.once, loopback))
+        addresses = Addresses(place + keys.token, place + keys.once, loopback)
         live.start()
-        _Server(_config(gate, settings), live.end).run(sockets=[listener])
+        server = _Server(_config(gate, settings), lambda: on_open(addresses), live.end)
+        server.run_until_ctrl_c(listener)
 
 
 def _config(gate: Gate, settings: Settings) -> uvicorn.Config:
@@ -131,11 +132,25 @@ def _log_to(file: Path) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends at once, also while pages are open."""
+    """Ends at once, also while pages are open, and in order from its first moment on."""
 
-    def __init__(self, config: uvicorn.Config, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_open: Callable[[], object], on_end: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._on_end = on_end
+        self._on_open, self._on_end = on_open, on_end
+
+    def run_until_ctrl_c(self, listener: socket.socket) -> None:
+        # uvicorn begins to listen for Ctrl-C only after it has made its event loop.
+        before = signal.signal(signal.SIGINT, self.handle_exit)
+        try:
+            self.run(sockets=[listener])
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_open()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._on_end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from openscope_experimental_launcher.recovery import adopted
+from openscope_experimental_launcher.session.folder import SessionFolder
+from openscope_experimental_launcher.session.journal import ManifestSealed
+from openscope_experimental_launcher.session.manifest import build_manifest, seal
+
+OPENSCOPE = (sys.executable, "-m", "openscope_experimental_launcher")
 Run = Callable[..., "CompletedProcess[str]"]
 
 _WRITES = """
@@ -34,6 +41,21 @@ def test_what_nobody_touched_is_as_it_was_sealed(openscope: Run, sealed: Path) -
     done = openscope("verify", sealed.name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as they were sealed" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["verify", "validate"])
+def test_what_is_being_sealed_anew_is_looked_at_again(sealed: Path, verb: str) -> None:
+    folder = SessionFolder(sealed)
+    with adopted(folder) as journal:
+        (sealed / "late.txt").write_text("made after the end")
+        looking = subprocess.Popen([*OPENSCOPE, verb, str(sealed)], stdout=subprocess.PIPE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            looking.wait(2)
+        manifest = build_manifest(folder, session={})
+        journal.record(ManifestSealed(seal(folder, manifest), len(manifest["files"]), 1))
+    said, _ = looking.communicate(timeout=60)
+    assert b"late.txt" not in said
+    assert looking.returncode == 0 or verb == "validate"
 
 
 def test_every_difference_is_named(openscope: Run, sealed: Path) -> None:

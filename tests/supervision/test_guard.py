@@ -345,7 +345,7 @@ import signal, sys, time
 def end(*_): print("asked"); sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 print("ready")
-time.sleep(7)
+for _ in range(140): time.sleep(0.05)
 print("finished")
 """
     script = LAUNCHER.format(folder=str(tmp_path), child=child, policy=policy, minutes=minutes)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import EXIT_FAILED, EXIT_OK, LauncherError
 
+_AT_WORK_S = 10.0
+
 if TYPE_CHECKING:
     from ..session.folder import SessionFolder
 
@@ -26,6 +28,27 @@ class Answer(NamedTuple):
     good: bool
     told: dict[str, Any]
     tell: Callable[[], None]
+
+
+def when_settled(look: Callable[[SessionFolder], Answer]) -> Callable[[SessionFolder], Answer]:
+    """Look again where something is wrong and the session was sealed anew meanwhile: its report and
+    its standard metadata are made in the minute after its end."""
+    from ..session.record import read_record
+    from ..session.state import session_lock
+
+    def looks(folder: SessionFolder) -> Answer:
+        while True:
+            sealed = read_record(folder.journal).sealed
+            answer = look(folder)
+            if answer.good:
+                return answer
+            at_work = session_lock(folder.path)
+            at_work.acquire(patience_s=_AT_WORK_S)
+            at_work.release()
+            if read_record(folder.journal).sealed == sealed:
+                return answer
+
+    return looks
 
 
 def add_sessions(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .each_session import Answer, add_sessions, each_session
+from .each_session import Answer, add_sessions, each_session, when_settled
 
 if TYPE_CHECKING:
     from ..session.folder import SessionFolder
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
-    return each_session(args, _look)
+    return each_session(args, when_settled(_look))
 
 
 def _look(folder: SessionFolder) -> Answer:

@@ -14,7 +14,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from .each_session import Answer, add_sessions, each_session
+from .each_session import Answer, add_sessions, each_session, when_settled
 
 if TYPE_CHECKING:
     from ..session.folder import SessionFolder
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
             tell=lambda: _tell(str(folder.path), found),
         )
 
-    return each_session(args, look)
+    return each_session(args, when_settled(look))
 
 
 def _progress(done: int, total: int) -> None:

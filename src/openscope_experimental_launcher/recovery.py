@@ -231,7 +231,7 @@ def _see_to_the_end(folder: SessionFolder, run_folder: Path, journal: Journal) -
     pump = RecordPump(acquisition, journal, folder.path)
     pump.start()
     acquisition.wait()
-    pump.join()
+    pump.finish()
     acquisition.close()
     if acquisition.ended is None:
         acquisition.orphans.wait(journal)

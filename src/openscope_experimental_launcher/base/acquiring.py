@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engines import Launch
-from ..errors import ParameterError, attempt
+from ..errors import Finding, LauncherError, ParameterError, attempt
+from ..locks import ProcessLock
 from ..plan import Plan
 from ..preflight import check_paths
 from ..session.journal import AcquisitionJudged, NoteAdded, finding_event
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("openscope")
 
+_PROBED_S = 0.1
 _HELD_AT_MOST = 2  # a third Ctrl-C breaks off a start that takes for ever
 
 
@@ -54,9 +58,13 @@ class Acquiring(Recording):
         self._attempts: Attempts | None = None
         self._judgement: Judgement | None = None
         self._display: Display | None = None
+        self._outputs = Path(), Path()
+        self._finish: Callable[[], None] | None = None
+        self._finishing = threading.RLock()
         self._managed = False
-        self._closing = False
+        self._closing = self._closed = False
         self._interrupts = 0
+        self._end_wanted = False
         self._held_ends: list[str] | None = None
         self._asking_why = False
 
@@ -68,7 +76,8 @@ class Acquiring(Recording):
         folder. Afterwards `bonsai_process` keeps `pid` and `returncode`.
 
         Raises:
-            EngineError: it could not be started.
+            EngineError: it could not be started. Once it runs, no mistake of a monitor's or a
+                display's ends it.
         """
         plan = self._require_plan()
         if not self._managed and self._folder is None:
@@ -77,28 +86,80 @@ class Acquiring(Recording):
             self._acquire_nothing()
             return
         launch, place, stdout, stderr = self._bound(plan)
+        self._outputs = stdout, stderr
         spec = self._guard_spec(plan, launch, place, stdout, stderr)
         variables = {**os.environ, **launch.environment}
         acquisition = self._start_guarded(spec, variables)
         self.start_time = acquisition.started_at or datetime.now().astimezone()
         _log.info("The acquisition runs as process %d.", acquisition.pid)
+        self._watch(plan, acquisition)
+
+    def _watch(self, plan: Plan, acquisition: Acquisition) -> None:
+        """Watch what runs until it has ended. What goes wrong here must not reach it."""
         folder = self._folder.path if self._folder else None
         pump = RecordPump(acquisition, self._journal, folder)
-        pump.start()
+        self._finish = partial(self._ended, plan, acquisition, pump, *self._outputs)
+        attempt(pump.start)  # without it, the records are imported at the end
         try:
-            self.process_monitor.monitor_process(
-                acquisition, self._percent_used or 0.0, self.kill_process
-            )
+            self._monitor(acquisition)
             acquisition.wait()
         finally:
-            if acquisition.poll() is not None or acquisition.ended_within(0):
-                self._ended(plan, acquisition, pump, stdout, stderr)
+            if acquisition.poll() is not None or acquisition.guard_is_gone:
+                self._finish_acquisition()
+
+    def _monitor(self, acquisition: Acquisition) -> None:
+        failure = attempt(
+            lambda: self.process_monitor.monitor_process(
+                acquisition, self._percent_used or 0.0, self.kill_process
+            )
+        )
+        if failure is not None:
+            _log.warning(failure.traceback)
+            words = f"The monitor failed, and the acquisition goes on: {failure.error.message}"
+            fix = "Its guard watches over it; mend the monitor before the next session."
+            self._report("acquisition", [Finding("warning", "monitor-failed", words, fix=fix)])
+
+    def _finish_acquisition(self) -> None:
+        """Take in how it ended, once, whichever thread comes first."""
+        with self._finishing:
+            finish, self._finish = self._finish, None
+            if finish is not None:
+                finish()
+
+    def _see_out(self, ask: Callable[[Acquisition], None]) -> None:
+        """Wait for what still runs of the session after its start or its watch was broken off:
+        nothing may be judged or closed before that.
+
+        Args:
+            ask: called with what runs, to ask it to end, if it shall.
+        """
+        if not self._run_folder.name or not self._run_folder.is_dir():
+            return
+        lock = ProcessLock(self._run_folder / "guard.lock")
+        while self._finish is not None or not lock.acquire(patience_s=_PROBED_S):
+            if self._finish is None:
+                self.bonsai_process = acquisition = Acquisition.attach(self._run_folder)
+                self.stop_time = None
+                folder = self._folder.path if self._folder else None
+                pump = RecordPump(acquisition, self._journal, folder)
+                plan = self._require_plan()
+                self._finish = partial(self._ended, plan, acquisition, pump, *self._outputs)
+            assert self.bonsai_process is not None  # noqa: S101 - whatever is to be finished runs
+            if not self.bonsai_process.guard_is_gone:
+                ask(self.bonsai_process)
+            self.bonsai_process.wait()
+            if not self.bonsai_process.pid:  # it was never started, and now cannot be
+                self.bonsai_process = self._finish = None
+                continue
+            self.start_time = self.bonsai_process.started_at
+            self._finish_acquisition()
+        lock.release()
 
     def _start_guarded(self, spec: dict[str, Any], variables: dict[str, str]) -> Acquisition:
         """Start it under its guard. An end that is asked for meanwhile is held until it runs:
         else something would run that the records say was never started."""
         held: list[str] = []
-        self._held_ends = held
+        self._held_ends, self._interrupts, self.stop_time = held, 0, None
         try:
             acquisition = Acquisition.start(self._run_folder, spec, variables, self.hJob)
             self.bonsai_process = acquisition
@@ -171,9 +232,10 @@ class Acquiring(Recording):
     def _ended(
         self, plan: Plan, acquisition: Acquisition, pump: RecordPump, stdout: Path, stderr: Path
     ) -> None:
-        pump.join()
+        pump.finish()
         if acquisition.ended is None:  # the guard was killed
             acquisition.orphans.wait(self._journal)
+        self._interrupts = 0
         self.stop_time = acquisition.ended_at or datetime.now().astimezone()
         self.stdout_data, self.stderr_data = tail(stdout), tail(stderr)
         judgement = judge_end(acquisition.ended, plan.engine, stdout, stderr)
@@ -216,7 +278,7 @@ class Acquiring(Recording):
     def kill_process(self) -> None:
         """End the acquisition's whole process tree now."""
         process = self.bonsai_process
-        if process is not None and process.poll() is None and not process.ended_within(0):
+        if process is not None and process.poll() is None and not process.guard_is_gone:
             process.request_kill("launcher", "kill_process() was called")
 
     def get_bonsai_errors(self) -> str:
@@ -243,16 +305,29 @@ class Acquiring(Recording):
             self._held_ends.append(reason)
             return True
         process = self.bonsai_process
-        if process is not None and not process.ended_within(0):
-            if self._interrupts == 1:
-                process.request_stop("operator", reason)
-            else:
+        if process is None and not self._closing:
+            return False
+        if process is not None and self._end_acquisition(process, reason):
+            return True
+        self._end_wanted = True
+        if self._interrupts == 1:
+            what = "records are being finished" if self._closing else "data are being processed"
+            leave = "leave them open" if self._closing else "break that off"
+            self._tell(f"The {what}; press Ctrl-C again to {leave}.")
+        return self._interrupts < 2
+
+    def _end_acquisition(self, process: Acquisition, reason: str) -> bool:
+        """Ask what runs to end, and end it when asked again. Returns whether anything runs."""
+        again = self._interrupts > 1
+        if process.guard_is_gone:
+            if self.stop_time is None and process.ended is None:
+                process.orphans.end("operator", reason, by_force=again)
+            return self.stop_time is None
+        try:
+            if again:
                 process.request_kill("operator", f"{reason}, asked again")
-            return True
-        if process is not None and process.ended is None:
-            process.orphans.end("operator", reason, by_force=self._interrupts > 1)
-            return True
-        if self._closing and self._interrupts < 3:
-            self._tell("The records are being finished; press Ctrl-C again to leave them open.")
-            return self._interrupts < 2
-        return self.bonsai_process is not None and not self._closing
+            else:
+                process.request_stop("operator", reason)
+        except LauncherError as error:
+            self._tell(error.render())
+        return True

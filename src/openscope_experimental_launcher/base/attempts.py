@@ -33,6 +33,7 @@ class Attempts:
         report: takes findings about a further attempt.
         display: what shows the session; None when nothing does.
         may_ask: whether a person may be asked.
+        end_wanted: whether the end was asked for after the last attempt.
 
     Attributes:
         number: that of the present attempt.
@@ -48,6 +49,7 @@ class Attempts:
         *,
         display: Display | None,
         may_ask: bool,
+        end_wanted: Callable[[], bool],
     ) -> None:
         self.number = 1
         self.deciding = False
@@ -57,6 +59,7 @@ class Attempts:
         self._report = report
         self._display = display
         self._may_ask = may_ask
+        self._end_wanted = end_wanted
         self._asked = 0
         self._before = data_entries(folder)
 
@@ -77,7 +80,7 @@ class Attempts:
         plan = self._plan
         findings = plan.engine.check(plan.parameters, plan.source, plan.launch)
         self._report("another attempt", findings)
-        if any(finding.level == "error" for finding in findings):
+        if any(finding.level == "error" for finding in findings) or self._end_wanted():
             return False
         self.number += 1
         self._journal.record(AcquisitionRetried(self.number, by, reason, kept))

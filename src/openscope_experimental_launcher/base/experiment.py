@@ -35,9 +35,7 @@ from ..session.state import (
 )
 from ..steps.phase import complete_archives, pipeline, run_phase
 from ..supervision.judgement import Judgement
-from ..supervision.supervisor import (
-    discard_runs,
-)
+from ..supervision.supervisor import Acquisition, discard_runs
 from .acquiring import Acquiring
 from .arguments import Parser, add_run_options, options_from
 from .interrupts import deliberate_end
@@ -124,9 +122,9 @@ class BaseExperiment(Acquiring):
                 interrupted = True
             finally:
                 self._managed = False
-                self.cleanup()
-        self.outcome = self._conclude(failure, interrupted)
-        if self._closing:
+                left = attempt(self.cleanup)
+        self.outcome = self._conclude(failure or left, interrupted)
+        if self._closed:
             self._begin_afterwards()
         return self.outcome.exit_code == 0
 
@@ -147,9 +145,15 @@ class BaseExperiment(Acquiring):
     def _hold_session(self, plan: Plan) -> None:
         """Everything from the new folder to its closing, which nothing may skip."""
         failure: Failure | None = None
+        broken_off = False
         try:
             failure = attempt(self._acquire)
         except KeyboardInterrupt:
+            broken_off = True
+        running = attempt(lambda: self._see_out(_kill if broken_off else _leave))
+        if running is not None:  # the session stays open, for its recovery
+            raise running.error
+        if broken_off and self._judgement is None:
             self._judge(Judgement("aborted", "Interrupted before the acquisition started."))
         try:
             if failure is not None and self._folder is not None:
@@ -192,6 +196,7 @@ class BaseExperiment(Acquiring):
             self._report,
             display=self._display,
             may_ask=may_ask,
+            end_wanted=lambda: self._end_wanted,
         )
 
     def _run_steps(
@@ -235,6 +240,10 @@ class BaseExperiment(Acquiring):
             if interrupted:
                 return Outcome("aborted", "Interrupted before the session began.", None, folder)
             return Outcome("not started", failure.error.message if failure else "", failure, folder)
+        if interrupted and not self._closed:
+            words = f"The acquisition {self._judgement.outcome}; its records were left open."
+            fix = f"To finish them: openscope recover {folder}"
+            return Outcome("aborted", f"{words} {fix}", None, folder)
         return Outcome(self._judgement.outcome, self._judgement.reason, failure, folder)
 
     def _load_for_run(self, param_file: str | os.PathLike[str] | None) -> None:
@@ -332,10 +341,15 @@ class BaseExperiment(Acquiring):
     def _post_process(self) -> None:
         self._enter("post-processing")
         done: list[bool] = []
-        failure = attempt(lambda: done.append(self.post_experiment_processing()))
+        failure: Failure | None = None
+        words = "it returned False"
+        try:
+            failure = attempt(lambda: done.append(self.post_experiment_processing()))
+        except KeyboardInterrupt:
+            words, done = "it was broken off.", [False]
         if failure is None and done != [False]:
             return
-        words = failure.error.message if failure else "it returned False"
+        words = failure.error.message if failure else words
         if failure is not None:
             _log.warning(failure.traceback)
         problem = Finding(
@@ -368,6 +382,7 @@ class BaseExperiment(Acquiring):
         except OSError as error:
             kept = self._journal.fallback if self._journal.failure else runs_folder()
             raise left_open(self._folder, kept, error) from error
+        self._closed = True
         discard_runs(self._folder)
         forget_session(self._folder.path)
 
@@ -400,22 +415,24 @@ class BaseExperiment(Acquiring):
         Safe at any time, from any thread, any number of times. Outside of `run` it also closes
         the session that `start_bonsai` opened.
         """
-        process = self.bonsai_process
-        if process is not None and process.poll() is None and not process.ended_within(0):
-            process.request_stop("launcher", "stop() was called")
-            if not self._managed:
-                process.wait()
-        if not self._managed:
-            self.cleanup()
+        if self._managed:
+            process = self.bonsai_process
+            if process is not None and process.poll() is None and not process.guard_is_gone:
+                _stop(process)
+            return
+        self._see_out(_stop)
+        if self._folder is not None and self._judgement is None:
+            self._judge(Judgement("aborted", "Stopped before the acquisition started."))
+        self.cleanup()
 
     def cleanup(self) -> None:
         """Let go of everything the run holds: its log, its journal, its locks. Idempotent."""
-        if self._folder is not None and not self._closing and self._judgement is not None:
+        ended = self._judgement is not None and self._finish is None
+        if self._folder is not None and not self._closing and ended:
             self._close(self._require_plan())
         self._run_log.close()
-        if self._folder is None:
-            with suppress(OSError):
-                self._journal.keep_unplaced()
+        with suppress(OSError):
+            self._journal.keep_unplaced()
         self._journal.close()
         if self._session_lock is not None:
             self._session_lock.release()
@@ -470,3 +487,15 @@ class BaseExperiment(Acquiring):
             _log.error(failure.error.render())
             return 3 if failure.bug else 1
         return codes[0]
+
+
+def _stop(acquisition: Acquisition) -> None:
+    acquisition.request_stop("launcher", "stop() was called")
+
+
+def _kill(acquisition: Acquisition) -> None:
+    acquisition.request_kill("operator", "its start was broken off")
+
+
+def _leave(_: Acquisition) -> None:
+    """It goes on: what went wrong in the launcher must not reach it."""

@@ -121,9 +121,11 @@ class Recording(Preparation):
             part.mkdir(exist_ok=True)
         self._session_lock = session_lock(folder.path)
         self._session_lock.acquire()
-        remember_session(folder.path)
-        self._journal.fallback = fallback_journal(folder.path)
-        self._journal.open(folder.journal)
+        try:
+            remember_session(folder.path)
+        finally:  # what has happened so far belongs into the folder, whatever else is not in order
+            self._journal.fallback = fallback_journal(folder.path)
+            self._journal.open(folder.journal)
         self._run_folder = new_run_folder(folder)
         self._journal.record(self._opened(plan, folder))
         central = bind(plan.parameters.centralized_log_directory, str(folder.path), folder.name)

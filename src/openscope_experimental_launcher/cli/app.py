@@ -127,7 +127,11 @@ def _say(failure: Failure | None) -> int:
     from ..session.state import state_folder
 
     log = state_folder() / "launcher-bug.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(failure.traceback, encoding="utf-8")
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(failure.traceback, encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"  log:   none: {error.strerror or error}\n")
+        return EXIT_BUG
     sys.stderr.write(f"  log:   {log}\n")
     return EXIT_BUG

@@ -15,7 +15,7 @@ _LOOK_S = 0.5
 
 
 class RecordPump(threading.Thread):
-    """A thread that imports the guard's records until the guard has ended, and then the rest.
+    """A thread that imports the guard's records until the guard has ended; `finish` the rest.
 
     Args:
         acquisition: the running acquisition.
@@ -32,15 +32,27 @@ class RecordPump(threading.Thread):
         self._session_folder = session_folder
 
     def run(self) -> None:
-        # With no room left for records, here or in the state folder, the session cannot be closed,
-        # and says so. The guard's own records stay where they are, for its recovery.
-        with suppress(OSError):
-            while not self._acquisition.ended_within(_LOOK_S):
+        while not self._acquisition.ended_within(_LOOK_S):
+            with suppress(OSError):
                 self._import()
+
+    def finish(self) -> None:
+        """Import the rest, in the calling thread, once the guard has ended.
+
+        Where it cannot be read or written, the journal has a failure from now on: the session
+        cannot be closed, and says so. The guard's own records stay, for its recovery.
+        """
+        if self.ident is not None:
+            self.join()
+        try:
+            self._acquisition.read_to_the_end()
             self._import()
+        except OSError as error:
+            self._journal.failure = self._journal.failure or error
 
     def _import(self) -> None:
         for record in self._acquisition.new_records():
             self._journal.import_guard_record(self._acquisition.run_folder.name, record)
         if self._session_folder is not None:
-            take_in_notes(self._session_folder, self._journal)
+            with suppress(OSError):
+                take_in_notes(self._session_folder, self._journal)

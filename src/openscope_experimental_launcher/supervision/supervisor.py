@@ -10,11 +10,13 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ..engines import Launch
 from ..errors import EngineError, SessionError
 from ..files import write_json
-from ..jsonl import LineFollower, LineLog
+from ..jsonl import LineFollower, LineLog, read_lines
 from ..locks import ProcessLock, is_held
 from ..session.folder import SessionFolder
 from ..session.state import runs_folder
@@ -38,6 +40,7 @@ _WAIT_SLICE_S = 0.2 if sys.platform == "win32" else 1.0
 _MOST_REPLACED = 3  # whoever kills guards again and again must not be given them without end
 _PROBED_S = 0.1
 """For so long a lock is tried that somebody may only be looking at."""
+_READ_S = 5.0
 
 
 class Acquisition:
@@ -77,7 +80,9 @@ class Acquisition:
         self._environment: dict[str, str] = {}
         self._replaced = 0
         self._awake: subprocess.Popen[bytes] | None = None
+        self._ordered = threading.Event()
         self._guard_gone = threading.Event()
+        self._watcher = threading.Thread(target=self._await_guard, name="guard-wait", daemon=True)
         self._reading = threading.Lock()
 
     # -- starting and attaching ----------------------------------------------------------------
@@ -113,15 +118,23 @@ class Acquisition:
                 fix="Make the folder writable, or set OPENSCOPE_STATE_DIRECTORY to another one.",
             ) from error
         acquisition = cls(run_folder, job)
-        acquisition._order_guard(environment)
-        acquisition._watch_guard()
+        # What might not be had must be there before anything runs.
+        acquisition._watcher.start()
+        try:
+            acquisition._order_guard(environment)
+        except BaseException:
+            acquisition._replaced = _MOST_REPLACED  # nobody is to take its place
+            raise
+        finally:
+            acquisition._ordered.set()
         return acquisition
 
     @classmethod
     def attach(cls, run_folder: Path) -> Acquisition:
         """The acquisition of a run that some launcher started, running or ended."""
         acquisition = cls(run_folder)
-        acquisition._watch_guard()
+        acquisition._ordered.set()
+        acquisition._watcher.start()
         acquisition._read()
         return acquisition
 
@@ -135,7 +148,8 @@ class Acquisition:
             self._replace_guard()
         if not started and not self.pid and self._guard.wait() >= 0:
             raise self._not_started()
-        self._awake = keep_awake_for(self._guard.pid)
+        with suppress(OSError):  # the machine may then fall asleep, which is no reason to end
+            self._awake = keep_awake_for(self._guard.pid)
 
     def _replace_guard(self) -> bool:
         """Start a guard in the place of one that was killed, where only the job object holds the
@@ -169,21 +183,30 @@ class Acquisition:
             fix="Check that the program and its working folder are there.",
         )
 
-    def _watch_guard(self) -> None:
-        threading.Thread(target=self._await_guard, name="guard-wait", daemon=True).start()
-
     def _await_guard(self) -> None:
         """Wait for the guard's lock: the system gives it to us the moment the guard ends."""
-        if self._guard is not None:
-            self._get_ready_to_adopt()
+        self._ordered.wait()
+        try:
+            if self._guard is not None:
+                self._get_ready_to_adopt()
+            while True:
+                self._outwait_guard()
+                self._read()
+                if self.ended is not None or not self._replace_guard():
+                    break
+        finally:
+            self._guard_gone.set()
+
+    def _outwait_guard(self) -> None:
         lock = ProcessLock(self.run_folder / "guard.lock")
-        while True:
-            lock.acquire(wait=True)
-            lock.release()
-            self._read()
-            if self.ended is not None or not self._replace_guard():
-                break
-        self._guard_gone.set()
+        while not lock.held:
+            try:
+                lock.acquire(wait=True)
+            except FileNotFoundError:  # nobody can hold it any more
+                return
+            except OSError:  # too many open files, a disk that is away
+                time.sleep(_PROBED_S)
+        lock.release()
 
     def _get_ready_to_adopt(self) -> None:
         """See to it that the exit of the acquisition is known even if its guard is killed."""
@@ -237,6 +260,11 @@ class Acquisition:
             self._awake.wait()
         return self.returncode
 
+    @property
+    def guard_is_gone(self) -> bool:
+        """Whether the guard has ended; safe to be asked in a signal handler."""
+        return self._guard_gone.is_set()
+
     def ended_within(self, timeout_s: float) -> bool:
         """Wait at most `timeout_s`; whether the guard has ended."""
         return self._guard_gone.wait(timeout_s)
@@ -249,6 +277,9 @@ class Acquisition:
         Args:
             by: who wants it (`operator`, `launcher`, …).
             reason: why, for the records.
+
+        Raises:
+            SessionError: the guard cannot be told.
         """
         self._request("stop", by, reason)
 
@@ -266,7 +297,26 @@ class Acquisition:
             records, self._unread = self._unread, []
         return records
 
+    def read_to_the_end(self) -> None:
+        """Read what the guard has written to its end.
+
+        Raises:
+            OSError: it cannot be read, and could not for some seconds.
+        """
+        deadline = time.monotonic() + _READ_S
+        while True:
+            try:
+                return self._take_in()
+            except OSError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_PROBED_S)
+
     def _read(self) -> None:
+        with suppress(OSError):  # what cannot be read now is read at the next look
+            self._take_in()
+
+    def _take_in(self) -> None:
         with self._reading:
             for record in self._records.new_records():
                 self._unread.append(record)
@@ -325,10 +375,54 @@ def recovery_command(session_folder: Path) -> list[str]:
 
 
 def request_from_guard(run_folder: Path, kind: str, by: str, reason: str) -> None:
-    """Append a request (`stop` or `kill`) to a run; safe from any process at any time."""
+    """Append a request (`stop` or `kill`) to a run; safe from any process at any time.
+
+    Where it cannot be written, on a full disk, the guard is told by a signal, which it takes for a
+    stop; and where there are none, it gets the room that is kept for the record of the end.
+
+    Raises:
+        SessionError: the guard cannot be told.
+    """
+    request = {"request": kind, "by": by, "reason": reason, "pid": os.getpid()}
+    try:
+        _append_request(run_folder, request)
+    except OSError as error:
+        if sys.platform != "win32" and _signal_guard(run_folder):
+            return
+        try:
+            (run_folder / "reserve").unlink(missing_ok=True)
+            _append_request(run_folder, request)
+        except OSError:
+            raise SessionError(
+                f"The acquisition's guard cannot be told: {error.strerror or error}.",
+                code="guard-unreachable",
+                where=str(run_folder),
+                fix="Make room on this disk, or bring it back; then do it again.",
+            ) from error
+
+
+def _append_request(run_folder: Path, request: dict[str, Any]) -> None:
     log = LineLog(run_folder / "control.jsonl", mode=0o600)
-    log.append({"request": kind, "by": by, "reason": reason, "pid": os.getpid()}, sync=False)
-    log.close()
+    try:
+        log.append(request, sync=False)
+    finally:
+        log.close()
+
+
+def _signal_guard(run_folder: Path) -> bool:
+    """Ask a guard that lives by SIGTERM. Whether it was there."""
+    guards = [
+        record["data"]["guard_pid"]
+        for record in read_lines(run_folder / "guard.jsonl")
+        if record["name"] in ("acquisition.started", "guard.replaced")
+    ]
+    if not guards or not guard_lives(run_folder):
+        return False
+    try:
+        os.kill(guards[-1], signal.SIGTERM)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def returncode_of(ended: Mapping[str, Any]) -> int | None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +192,17 @@ class Guard:
             self._terminated_by_system = False
             reason = "the guard was told to end (log-off or shutdown)"
             self.stopping.request("system", reason, now)
-        for request in self._control.new_records():
+        for request in self._new_requests():
             by, reason = str(request.get("by", "")), str(request.get("reason", ""))
             if request.get("request") == "stop":
                 self.stopping.request(by, reason, now)
             elif request.get("request") == "kill":
                 self.stopping.kill(by, reason, now)
+
+    def _new_requests(self) -> list[dict[str, Any]]:
+        with suppress(OSError):  # held by another program, a disk that is away: at the next look
+            return self._control.new_records()
+        return []
 
     def _look_around(self, now: float) -> None:
         try:

@@ -116,6 +116,25 @@ def test_bonsai_is_started_again_as_often_as_the_parameters_say(
     assert {"attempt_1/table.csv", "attempt_2/table.csv"} <= listed["files"].keys()
 
 
+def test_an_end_that_is_asked_between_two_attempts_is_not_forgotten(
+    bonsai_that_fails, workplace
+) -> None:
+    class Lab(BaseExperiment):
+        def _prepare_attempts(self) -> Any:
+            attempts = super()._prepare_attempts()
+            assert attempts is not None
+            # Where the way for another attempt is being cleared.
+            attempts._report = lambda *_: signal.raise_signal(signal.SIGINT)
+            return attempts
+
+    experiment = Lab()
+    assert not experiment.run(bonsai_that_fails(9, bonsai_max_retries=3))
+    session = only_session(workplace)
+    assert [j["attempt"] for j in events(session, "acquisition.judged")] == [1]
+    assert events(session, "acquisition.retried") == []
+    assert len(events(session, "session.closed")) == 1
+
+
 def test_the_retries_are_bounded(bonsai_that_fails, openscope, workplace) -> None:
     done = openscope("run", str(bonsai_that_fails(9, bonsai_max_retries=2)), "--yes")
     assert done.returncode == 1

@@ -251,8 +251,10 @@ class Acquiring(Recording):
             return judgement
         said: list[str] = []
         self._asking_why = True
-        failure = attempt(lambda: said.append(ask_why_stopped(self._display)))
-        self._asking_why = False
+        try:
+            failure = attempt(lambda: said.append(ask_why_stopped(self._display)))
+        finally:
+            self._asking_why = False
         if failure is not None or not said[0]:
             return judgement
         self._journal.record(NoteAdded(f"Why it was stopped: {said[0]}", self.user_id or ""))

@@ -36,7 +36,7 @@ def ask_why_stopped(display: Display | None) -> str:
     from ..parameters.prompts import ask_within
 
     question = f"Why was it stopped? (Enter skips, and so do {_WHY_S:g} s)"
-    with own_terminal(display), suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), own_terminal(display):
         return ask_within(question, _WHY_S)
     return ""
 

@@ -132,6 +132,23 @@ def test_after_a_failed_acquisition_the_steps_run_but_those_that_say_otherwise(
     assert told["outcome"] == "failed"
 
 
+def test_a_failed_step_afterwards_has_a_line_at_the_end(
+    openscope: Openscope, bare: Any, workplace: Path
+) -> None:
+    file = bare(
+        post_acquisition_pipeline=[
+            {"module_path": "disk_space_check", "module_parameters": {"required_free_gb": 1e9}},
+            "example_post_acquisition_module",
+        ]
+    )
+    done = openscope("run", str(file), "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    end = done.stdout[done.stdout.index("Completed") :]
+    (line,) = [line for line in end.splitlines() if line.startswith("  failed   ")]
+    assert line.startswith("  failed   step disk_space_check after the acquisition: ")
+    assert "GB" in line
+
+
 def test_after_a_session_that_never_began_none_do(
     openscope: Openscope, bare: Any, workplace: Path
 ) -> None:

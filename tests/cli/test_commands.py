@@ -241,6 +241,41 @@ def test_help_and_version(openscope: Openscope) -> None:
     assert "bonsai_path" in schema["properties"] and "script_path" in schema["properties"]
 
 
+@pytest.mark.parametrize("place", ["a file", "a file/below", "/proc/openscope-demo"])
+def test_a_demo_that_cannot_be_put_there_is_one_plain_error(
+    openscope: Openscope, workplace: Path, place: str
+) -> None:
+    if place.startswith("/proc") and sys.platform != "linux":
+        pytest.skip("there is no such folder here")
+    (workplace / "a file").touch()
+    done = openscope("demo", place)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("✗  The example cannot be put there: ")
+    assert done.stderr.count("fix:") == 1
+
+
+def test_a_demo_that_is_not_started_shows_nothing_of_another_session(
+    openscope: Openscope, python_experiment: Experiment, workplace: Path
+) -> None:
+    other = workplace / "a demo" / "data" / "999999_2026-01-01_10-00-00"
+    other.mkdir(parents=True)
+    (other / "journal.jsonl").touch()
+    file = python_experiment(SLOW)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "openscope_experimental_launcher", "run", str(file), "--yes"],
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    wait_until(
+        lambda: any("ready" in p.read_text() for p in workplace.glob("data/*/logs/stdout.log"))
+    )
+    done = openscope("demo", "a demo")
+    first.send_signal(signal.SIGINT)
+    assert first.wait(30) == 130
+    assert done.returncode == 1 and "Not started" in done.stdout
+    assert "999999" not in done.stdout and "Edit" not in done.stdout
+
+
 def test_the_demo_is_a_real_session(openscope: Openscope, workplace: Path) -> None:
     done = openscope("demo", "a demo", timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr

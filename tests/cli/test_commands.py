@@ -137,8 +137,10 @@ def test_a_second_session_on_the_rig_is_refused(
     )
     second = openscope("run", str(file), "--yes")
     assert second.returncode == 1
-    assert "in use" in second.stderr and "614173" in second.stderr
-    assert len(list((workplace / "data").iterdir())) == 1
+    (session,) = (workplace / "data").iterdir()
+    assert second.stderr.count("in use") == 1
+    assert f"The rig is in use: {session.name} started by Frieda" in second.stderr
+    assert "stop it in its own window" in second.stderr
     beside = openscope("check", str(file), "--set", "rig_id=another")
     assert beside.returncode == 1
     assert "The checkout is in use" in beside.stdout and "local_repository_path" in beside.stdout
@@ -146,7 +148,11 @@ def test_a_second_session_on_the_rig_is_refused(
     first.kill()
     first.wait()
     third = openscope("run", str(file), "--yes")
-    assert third.returncode == 1 and "in use" in third.stderr
+    assert third.returncode == 1 and third.stderr.count("in use") == 1
+    assert f"openscope attach {session.name}; or end it: openscope stop {session.name}\n" in (
+        third.stderr
+    )
+    assert "in its own window" not in third.stderr
     run = next((Path(os.environ["OPENSCOPE_STATE_DIRECTORY"]) / "runs").iterdir())
     with (run / "control.jsonl").open("a") as control:
         control.write('{"request": "kill", "by": "test"}\n')

@@ -276,6 +276,24 @@ class TestAgain:
         assert is_whole(session)
         assert events(session)[-1] == "session.closed"
 
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ("required_free_gbb=1", "Did you mean 'required_free_gb'?"),
+            ("required_free_gb=abc", "required_free_gb must be a number"),
+            ("required_free_gb=-1", "required_free_gb must be"),
+        ],
+    )
+    def test_what_a_step_cannot_be_given_is_said_in_plain_words(
+        self, openscope: Openscope, session: Path, given: str, words: str
+    ) -> None:
+        before = (session / "journal.jsonl").read_bytes()
+        done = openscope("step", "disk_space_check", str(session), "--set", given)
+        assert done.returncode == 1
+        assert words in done.stderr and f"where: --set {given.partition('=')[0]}" in done.stderr
+        assert "pydantic" not in done.stderr + done.stdout
+        assert (session / "journal.jsonl").read_bytes() == before
+
     def test_what_cannot_be_run_again_says_why(
         self, openscope: Openscope, session: Path, workplace: Path
     ) -> None:

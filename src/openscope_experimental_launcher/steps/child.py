@@ -79,14 +79,19 @@ def run_step(request: dict[str, Any]) -> dict[str, Any]:
     """Run an installed step."""
     sys.path[:] = request["import_path"]
     steps = importlib.import_module("openscope_experimental_launcher.steps")
+    faults = importlib.import_module("openscope_experimental_launcher.steps.faults")
     step = steps.get_step(request["target"])
     told = request["context"]
+    try:
+        parameters = step.parameters_model.model_validate(request["values"])
+    except faults.ValidationError as error:
+        return failed(faults.in_words(error))
     context = steps.StepContext(
         **{
             **told,
             "session_folder": Path(told["session_folder"]),
             "checkout": Path(told["checkout"]) if told["checkout"] else None,
-            "parameters": step.parameters_model.model_validate(request["values"]),
+            "parameters": parameters,
         }
     )
     result = step.run(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -183,6 +184,16 @@ def test_bad_input_is_one_plain_error_and_nothing_is_made(
     assert [path.name for path in workplace.iterdir()] == ["bad.json"]
 
 
+def test_an_empty_output_folder_is_refused(
+    openscope: Openscope, python_experiment: Experiment, workplace: Path
+) -> None:
+    file = python_experiment(TASK)
+    for given in (["--output", ""], ["--output", " "], ["--set", "OutputFolder="]):
+        done = openscope("run", str(file), "--yes", *given)
+        assert done.returncode == 1 and "is empty" in done.stderr
+    assert not (workplace / "data").exists()
+
+
 def test_check_changes_nothing_and_plan_is_json(
     openscope: Openscope, python_experiment: Experiment, workplace: Path
 ) -> None:
@@ -196,6 +207,8 @@ def test_check_changes_nothing_and_plan_is_json(
     assert plan["subject_id"] is None and plan["arguments"][1].endswith("task.py")
     origins = openscope("plan", str(file), "--set", "stop_grace_s=3")
     assert "command line" in origins.stdout and "test_subject" not in origins.stdout
+    assert f"\n  command     {shlex.join(plan['arguments'])}\n" in origins.stdout
+    assert f"\n  started in  {plan['working_directory']}\n" in origins.stdout
     after = sorted(path for path in workplace.rglob("*") if ".git" not in path.parts)
     assert before == after
 

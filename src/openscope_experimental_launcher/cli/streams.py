@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
-from io import BufferedWriter, FileIO, TextIOWrapper
+from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import EXIT_FAILED, EXIT_OK
@@ -48,6 +48,12 @@ def _has_no_reader(error: OSError) -> bool:
     )
 
 
+class _NullDevice(FileIO):
+    def isatty(self) -> bool:
+        """Never a terminal, which Windows says that it is: nobody could be asked there."""
+        return False
+
+
 def prepare_streams() -> LenientFile | None:
     """Make the standard streams ones that can always be written to.
 
@@ -65,8 +71,10 @@ def _fill_closed_streams() -> None:
     opened, a journal perhaps, would be what children take for their output."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - for good
-            os.set_inheritable(stream.fileno(), True)
+            below = _NullDevice(os.devnull, mode)
+            os.set_inheritable(below.fileno(), True)
+            buffer = BufferedReader(below) if mode == "r" else BufferedWriter(below)
+            stream = TextIOWrapper(buffer, encoding="utf-8", errors="replace")
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)  # which keeps its descriptor open
 

@@ -73,7 +73,7 @@ def make_example(folder: Path) -> Path:
         raise LauncherError(
             f"The example cannot be put there: {error.strerror or error}.",
             code="demo-folder-unusable",
-            where=str(error.filename or folder),
+            where=str(folder),
             fix="Name a folder that can be made and written to: openscope demo FOLDER",
         ) from error
     return params

@@ -17,7 +17,7 @@ from .parameters.paths import drive_error, on_missing_drive
 from .parameters.placeholders import SLOT_FOLDER
 from .plan import Plan
 from .session.folder import session_name
-from .session.state import locks_folder, runs_folder
+from .session.state import locks_folder, runs_folder, session_lock
 from .supervision.strays import live_runs
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _RESTART_KEYS = (
 )
 """Keys of HKEY_LOCAL_MACHINE that Windows Update and its component store make while a restart is
 due, and that go with the restart."""
+_WAIT = "Wait for its end, or stop it in its own window."
 _ROOM_FOR_FILES = 60  # experiment_metadata/… and the log's name below the session folder
 
 
@@ -285,10 +286,9 @@ def _file_name(text: str) -> str:
 
 def check_rig(plan: Plan) -> list[Finding]:
     """Whether another session holds the rig or the checkout."""
-    return [
-        *busy_findings(plan),
-        *_held_findings(plan),
-    ]
+    busy = busy_findings(plan)
+    # A session that runs holds its rig's lock too: it is one problem, and this knows its name.
+    return busy if any(found.code == "rig-busy" for found in busy) else busy + _held_findings(plan)
 
 
 def busy_findings(plan: Plan) -> list[Finding]:
@@ -298,11 +298,23 @@ def busy_findings(plan: Plan) -> list[Finding]:
     findings = []
     for run in live_runs(runs_folder()):
         session, user = run.get("session_uuid", "?"), run.get("user_id", "")
+        ways = _WAIT if _has_launcher(run) else _ways_without_launcher(session)
         if _excludes(run, plan):
-            findings.append(_busy(session, run.get("rig_id", ""), user))
+            findings.append(_busy(session, run.get("rig_id", ""), user, ways))
         elif checkout and run.get("checkout") == checkout:
-            findings.append(_checkout_busy(session, checkout, user))
-    return findings
+            findings.append(_checkout_busy(session, checkout, user, ways))
+    return list(dict.fromkeys(findings))  # a session may have several runs
+
+
+def _has_launcher(run: Mapping[str, Any]) -> bool:
+    return is_held(session_lock(Path(run.get("session_folder", ""))).path)
+
+
+def _ways_without_launcher(session: str) -> str:
+    return (
+        f"Its launcher was lost. Go on with it: openscope attach {session}; "
+        f"or end it: openscope stop {session}"
+    )
 
 
 def _excludes(run: Mapping[str, Any], plan: Plan) -> bool:
@@ -320,26 +332,28 @@ def _held_findings(plan: Plan) -> list[Finding]:
     if lock is None:
         return []
     holder = lock.holder()
-    return [_busy(holder.get("session") or "another session", plan.rig_id, holder.get("user", ""))]
+    subject = holder.get("session")  # its folder may not be there yet
+    session = f"a session of {subject}" if subject else "another session"
+    return [_busy(session, plan.rig_id, holder.get("user", ""), _WAIT)]
 
 
-def _busy(session: str, rig_id: str, user: str) -> Finding:
+def _busy(session: str, rig_id: str, user: str, ways: str) -> Finding:
     by = f" started by {user}" if user else ""
     return Finding(
         "error",
         "rig-busy",
         f"The rig is in use: {session}{by} is running.",
         where=f"rig {rig_id}",
-        fix="Wait for its end, or stop it in its own window.",
+        fix=ways,
     )
 
 
-def _checkout_busy(session: str, checkout: str, user: str) -> Finding:
+def _checkout_busy(session: str, checkout: str, user: str, ways: str) -> Finding:
     by = f" started by {user}" if user else ""
     return Finding(
         "error",
         "checkout-busy",
         f"The checkout is in use: {session}{by} is running from it.",
         where=checkout,
-        fix="Wait for its end, or give this file another folder: local_repository_path.",
+        fix=f"{ways.removesuffix('.')}; or give this file another folder: local_repository_path.",
     )

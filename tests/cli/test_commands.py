@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -137,8 +138,10 @@ def test_a_second_session_on_the_rig_is_refused(
     )
     second = openscope("run", str(file), "--yes")
     assert second.returncode == 1
-    assert "in use" in second.stderr and "614173" in second.stderr
-    assert len(list((workplace / "data").iterdir())) == 1
+    (session,) = (workplace / "data").iterdir()
+    assert second.stderr.count("in use") == 1
+    assert f"The rig is in use: {session.name} started by Frieda" in second.stderr
+    assert "stop it in its own window" in second.stderr
     beside = openscope("check", str(file), "--set", "rig_id=another")
     assert beside.returncode == 1
     assert "The checkout is in use" in beside.stdout and "local_repository_path" in beside.stdout
@@ -146,7 +149,11 @@ def test_a_second_session_on_the_rig_is_refused(
     first.kill()
     first.wait()
     third = openscope("run", str(file), "--yes")
-    assert third.returncode == 1 and "in use" in third.stderr
+    assert third.returncode == 1 and third.stderr.count("in use") == 1
+    assert f"openscope attach {session.name}; or end it: openscope stop {session.name}\n" in (
+        third.stderr
+    )
+    assert "in its own window" not in third.stderr
     run = next((Path(os.environ["OPENSCOPE_STATE_DIRECTORY"]) / "runs").iterdir())
     with (run / "control.jsonl").open("a") as control:
         control.write('{"request": "kill", "by": "test"}\n')
@@ -177,6 +184,16 @@ def test_bad_input_is_one_plain_error_and_nothing_is_made(
     assert [path.name for path in workplace.iterdir()] == ["bad.json"]
 
 
+def test_an_empty_output_folder_is_refused(
+    openscope: Openscope, python_experiment: Experiment, workplace: Path
+) -> None:
+    file = python_experiment(TASK)
+    for given in (["--output", ""], ["--output", " "], ["--set", "OutputFolder="]):
+        done = openscope("run", str(file), "--yes", *given)
+        assert done.returncode == 1 and "is empty" in done.stderr
+    assert not (workplace / "data").exists()
+
+
 def test_check_changes_nothing_and_plan_is_json(
     openscope: Openscope, python_experiment: Experiment, workplace: Path
 ) -> None:
@@ -190,6 +207,8 @@ def test_check_changes_nothing_and_plan_is_json(
     assert plan["subject_id"] is None and plan["arguments"][1].endswith("task.py")
     origins = openscope("plan", str(file), "--set", "stop_grace_s=3")
     assert "command line" in origins.stdout and "test_subject" not in origins.stdout
+    assert f"\n  command     {shlex.join(plan['arguments'])}\n" in origins.stdout
+    assert f"\n  started in  {plan['working_directory']}\n" in origins.stdout
     after = sorted(path for path in workplace.rglob("*") if ".git" not in path.parts)
     assert before == after
 
@@ -239,6 +258,41 @@ def test_help_and_version(openscope: Openscope) -> None:
     assert openscope("--version").stdout.startswith("openscope 1.")
     schema = json.loads(openscope("schema").stdout)
     assert "bonsai_path" in schema["properties"] and "script_path" in schema["properties"]
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/below", "/proc/openscope-demo"])
+def test_a_demo_that_cannot_be_put_there_is_one_plain_error(
+    openscope: Openscope, workplace: Path, place: str
+) -> None:
+    if place.startswith("/proc") and sys.platform != "linux":
+        pytest.skip("there is no such folder here")
+    (workplace / "a file").touch()
+    done = openscope("demo", place)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("✗  The example cannot be put there: ")
+    assert done.stderr.count("fix:") == 1
+
+
+def test_a_demo_that_is_not_started_shows_nothing_of_another_session(
+    openscope: Openscope, python_experiment: Experiment, workplace: Path
+) -> None:
+    other = workplace / "a demo" / "data" / "999999_2026-01-01_10-00-00"
+    other.mkdir(parents=True)
+    (other / "journal.jsonl").touch()
+    file = python_experiment(SLOW)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "openscope_experimental_launcher", "run", str(file), "--yes"],
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    wait_until(
+        lambda: any("ready" in p.read_text() for p in workplace.glob("data/*/logs/stdout.log"))
+    )
+    done = openscope("demo", "a demo")
+    first.send_signal(signal.SIGINT)
+    assert first.wait(30) == 130
+    assert done.returncode == 1 and "Not started" in done.stdout
+    assert "999999" not in done.stdout and "Edit" not in done.stdout
 
 
 def test_the_demo_is_a_real_session(openscope: Openscope, workplace: Path) -> None:

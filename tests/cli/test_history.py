@@ -51,6 +51,9 @@ def test_sessions_are_listed_found_and_shown(
     rows = list(csv.DictReader(openscope("sessions", "--csv").stdout.splitlines()))
     assert [row["name"] for row in rows] == [newest["name"], oldest["name"]]
 
+    refused = openscope("sessions", "--limit", "-1")
+    assert (refused.returncode, "--limit -1" in refused.stderr) == (1, True)
+
     table = openscope("sessions", "--limit", "1").stdout
     assert str(newest["name"]) in table
     assert str(newest["reason"]) in table

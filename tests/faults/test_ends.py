@@ -59,6 +59,21 @@ def test_a_killed_guard_is_replaced_and_limits_and_exit_code_are_kept(begin: Beg
 
 
 @linux_only
+def test_a_guard_that_takes_over_does_without_the_times_of_the_output(begin: Begin) -> None:
+    session = begin(POLITE, max_duration_s=3)
+    session.says("ready")
+    (session.folder / "logs" / "stdout.times").unlink()
+    os.kill(session.guard(), signal.SIGKILL)
+    session.event("guard.replaced")
+    assert session.closed()["outcome"] == "killed"
+    assert "asked" in session.output()
+    assert len(session.events("guard.replaced")) == 1
+    assert "acquisition-unguarded" not in [
+        found["code"] for found in session.events("finding.reported")
+    ]
+
+
+@linux_only
 def test_a_stop_that_a_killed_guard_began_is_gone_on_with(begin: Begin) -> None:
     session = begin(COUNTS_SIGNALS.format(seconds=60), stop_grace_s=2)
     session.says("ready")

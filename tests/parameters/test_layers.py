@@ -328,6 +328,17 @@ class TestSet:
         assert caught.value.code == "set-invalid"
         assert caught.value.fix
 
+    @pytest.mark.parametrize("assignment", ["=3", "script_parameters.=3", "subject_id.x=1"])
+    def test_it_is_shown_whole(self, assignment: str) -> None:
+        with pytest.raises(ParameterError) as caught:
+            parse_set([assignment])
+        assert f'--set "{assignment}" ' in caught.value.message
+
+    def test_but_a_secret_is_not(self) -> None:
+        with pytest.raises(ParameterError) as caught:
+            parse_set(["subject_id.password=hunter2"])
+        assert "hunter2" not in str(caught.value)
+
     def test_all_at_once(self) -> None:
         with pytest.raises(ParameterError) as caught:
             parse_set(["a", "b=1", "=c"])

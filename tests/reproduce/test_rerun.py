@@ -45,6 +45,8 @@ def test_it_is_the_same_again_though_branch_file_and_folder_changed(
     assert (second / "arguments.txt").read_text() == expected
     assert event(second, "session.opened")["rerun_of"] == first.name
     assert (second / "experiment_metadata" / f"original_rerun_of_{first.name}.json").is_file()
+    named = Path(record(second, "runtime_information")["plan"]["parameter_file"])
+    assert json.loads(named.read_bytes())["script_parameters"]["gain"] == 2
     again = openscope("rerun", str(second), "--yes")
     assert again.returncode == 0
     assert "!" not in again.stdout, "nothing differs"

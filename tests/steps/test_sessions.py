@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,23 @@ def test_after_a_failed_acquisition_the_steps_run_but_those_that_say_otherwise(
     ]
     told = json.loads((session / "example_post_acquisition_module.json").read_bytes())
     assert told["outcome"] == "failed"
+
+
+def test_a_failed_step_afterwards_has_a_line_at_the_end(
+    openscope: Openscope, bare: Any, workplace: Path
+) -> None:
+    file = bare(
+        post_acquisition_pipeline=[
+            {"module_path": "disk_space_check", "module_parameters": {"required_free_gb": 1e9}},
+            "example_post_acquisition_module",
+        ]
+    )
+    done = openscope("run", str(file), "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    end = done.stdout[done.stdout.index("Completed") :]
+    (line,) = [line for line in end.splitlines() if line.startswith("  failed   ")]
+    assert line.startswith("  failed   step disk_space_check after the acquisition: ")
+    assert "GB" in line
 
 
 def test_after_a_session_that_never_began_none_do(
@@ -258,6 +276,24 @@ class TestAgain:
         assert is_whole(session)
         assert events(session)[-1] == "session.closed"
 
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ("required_free_gbb=1", "Did you mean 'required_free_gb'?"),
+            ("required_free_gb=abc", "required_free_gb must be a number"),
+            ("required_free_gb=-1", "required_free_gb must be"),
+        ],
+    )
+    def test_what_a_step_cannot_be_given_is_said_in_plain_words(
+        self, openscope: Openscope, session: Path, given: str, words: str
+    ) -> None:
+        before = (session / "journal.jsonl").read_bytes()
+        done = openscope("step", "disk_space_check", str(session), "--set", given)
+        assert done.returncode == 1
+        assert words in done.stderr and f"where: --set {given.partition('=')[0]}" in done.stderr
+        assert "pydantic" not in done.stderr + done.stdout
+        assert (session / "journal.jsonl").read_bytes() == before
+
     def test_what_cannot_be_run_again_says_why(
         self, openscope: Openscope, session: Path, workplace: Path
     ) -> None:
@@ -312,19 +348,20 @@ def test_the_list_of_steps(openscope: Openscope) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="pexpect needs a POSIX terminal")
 class TestAtATerminal:
     @pytest.fixture
-    def terminal(self, bare: Any, workplace: Path) -> Iterator[Callable[..., Any]]:
+    def command(self, workplace: Path) -> Iterator[Callable[..., Any]]:
+        """Run the real command at a terminal."""
         import pexpect
 
         started: list[Any] = []
 
-        def run(**values: Any) -> Any:
-            command = f"-m openscope_experimental_launcher run '{bare(**values)}' --yes"
+        def run(*arguments: str) -> Any:
             child = pexpect.spawn(
-                f"{sys.executable} {command}",
+                sys.executable,
+                ["-m", "openscope_experimental_launcher", *arguments],
                 encoding="utf-8",
                 timeout=20,
                 echo=False,
-                env={**os.environ, "TERM": "xterm", "DISPLAY": ""},
+                env={**os.environ, "TERM": "xterm", "DISPLAY": "", "PYTHONUTF8": "1"},
                 cwd=str(workplace),
             )
             started.append(child)
@@ -333,6 +370,10 @@ class TestAtATerminal:
         yield run
         for child in started:
             child.close(force=True)
+
+    @pytest.fixture
+    def terminal(self, bare: Any, command: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda **values: command("run", str(bare(**values)), "--yes")
 
     def test_a_failed_step_before_offers_three_ways(self, terminal: Any, workplace: Path) -> None:
         child = terminal(
@@ -395,3 +436,69 @@ class TestAtATerminal:
         assert read_record(session / "journal.jsonl").outcome == "aborted"
         assert is_whole(session)
         assert ask_to_close(session) == []
+
+    def test_ctrl_c_at_a_question_afterwards_keeps_what_was_typed_and_leaves_it_to_be_asked_again(
+        self, terminal: Any, command: Any, workplace: Path
+    ) -> None:
+        import pexpect
+
+        child = terminal(
+            post_acquisition_pipeline=["experiment_notes_post_prompt", "mouse_weight_post_prompt"]
+        )
+        child.expect("an empty line ends them")
+        child.sendline("first line ü")
+        session = only_session(workplace)
+        wait_for(lambda: (session / "experiment_notes.txt").exists())
+        child.sendintr()
+        child.expect("Weight of 614173 after the session, in grams: ")
+        child.sendintr()
+        child.expect("waits")
+        said = child.before
+        child.expect(pexpect.EOF)
+        child.wait()
+        assert child.exitstatus == 0
+        assert "Traceback" not in said and "KeyboardInterrupt" not in said
+        assert events(session)[:2] == [
+            "experiment_notes_post_prompt: pending",
+            "mouse_weight_post_prompt: pending",
+        ]
+        messages = [step["message"] for step in read_record(session / "journal.jsonl").steps]
+        words = "It was interrupted; what was typed is kept in experiment_notes.txt."
+        assert messages == [words, "It was interrupted."]
+        notes = session / "experiment_notes.txt"
+        assert notes.read_text(encoding="utf-8").endswith("]\nfirst line ü\n")
+        assert is_whole(session)
+
+        again = command("catch-up", str(session))
+        again.expect("an empty line ends them")
+        again.sendline("second line")
+        wait_for(lambda: "second line\n" in notes.read_text(encoding="utf-8"))
+        again.sendintr()
+        again.expect("Weight of 614173 after the session, in grams: ")
+        again.sendline("21.5")
+        again.expect(pexpect.EOF)
+        assert "Traceback" not in again.before
+        assert "experiment_notes_post_prompt: pending. It was interrupted" in again.before
+        again.wait()
+        assert again.exitstatus == 1
+        assert read_record(session / "journal.jsonl").pending_steps() == [
+            "experiment_notes_post_prompt"
+        ]
+        assert is_whole(session)
+
+        once_more = command("step", "experiment_notes_post_prompt", str(session))
+        once_more.expect("an empty line ends them")
+        once_more.sendintr()
+        once_more.sendintr()
+        once_more.expect(pexpect.EOF)
+        assert "Traceback" not in once_more.before
+        assert is_whole(session)
+        assert events(session)[-1] == "session.closed"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import suppress
 from io import TextIOWrapper
 
 
@@ -14,14 +13,14 @@ def main() -> None:
     # Importing makes many objects and no garbage: looking for some costs a tenth of the start.
     gc.disable()
     _speak_any_language()
+    from .streams import finish_streams, prepare_streams
+
+    below = prepare_streams()
     from .app import run_command_line
 
-    code = run_command_line()
+    code = finish_streams(run_command_line(), below)
     # Everything is closed and on the disk; taking the interpreter apart would only keep the
-    # person waiting for its 30 ms. A reader that went away (`| head`) is no error of ours.
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
+    # person waiting for its 30 ms.
     os._exit(code)
 
 

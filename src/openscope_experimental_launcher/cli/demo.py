@@ -13,6 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import LauncherError
 from ..supervision.spawn import start_guard_early
 
 if TYPE_CHECKING:
@@ -41,19 +42,41 @@ def main(args: argparse.Namespace) -> int:
     from .run import run_session
 
     folder = Path(args.folder).absolute()
-    params = folder / f"{_EXAMPLE}.json"
-    commit = make_repository(folder / _EXAMPLE)
-    if not params.is_file():
-        write_parameters(params, folder, commit)
+    params = make_example(folder)
     sys.stdout.write(f"Parameter file: {params}\n")
+    earlier = _sessions(folder)
     code = run_session(params, RunOptions(defaults=True), yes=True)
-    sessions = sorted((folder / "data").glob("*/journal.jsonl"), key=lambda j: j.stat().st_mtime)
-    if sessions:
-        show_session_contents(SessionFolder(sessions[-1].parent))
+    for session in _sessions(folder) - earlier:
+        show_session_contents(SessionFolder(session))
         command = "uv run openscope" if "UV" in os.environ else "openscope"
         sys.stdout.write("  report    report.html is being made\n")
         sys.stdout.write(f"\nEdit {params.name}, then: {command} run {_quoted(params)}\n")
     return code
+
+
+def _sessions(folder: Path) -> set[Path]:
+    return {journal.parent for journal in (folder / "data").glob("*/journal.jsonl")}
+
+
+def make_example(folder: Path) -> Path:
+    """Make the example's repository and parameter file, unless they are there. Returns the file.
+
+    Raises:
+        LauncherError: they cannot be made there.
+    """
+    params = folder / f"{_EXAMPLE}.json"
+    try:
+        commit = make_repository(folder / _EXAMPLE)
+        if not params.is_file():
+            write_parameters(params, folder, commit)
+    except OSError as error:
+        raise LauncherError(
+            f"The example cannot be put there: {error.strerror or error}.",
+            code="demo-folder-unusable",
+            where=str(folder),
+            fix="Name a folder that can be made and written to: openscope demo FOLDER",
+        ) from error
+    return params
 
 
 def make_repository(folder: Path) -> str:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from . import planned
 
@@ -32,7 +36,12 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
         return 0
-    show_plan(shown, free_bytes=None, warnings=[*experiment.parameter_warnings, *asked])
+    show_plan(
+        shown,
+        free_bytes=None,
+        more=_what_is_started(shown),
+        warnings=[*experiment.parameter_warnings, *asked],
+    )
     values = mask_values(plan.parameters.values())
     unknown_yet = {finding.where for finding in asked}
     show_origins(
@@ -41,3 +50,12 @@ def main(args: argparse.Namespace) -> int:
         if key not in unknown_yet and values.get(key) not in (None, [], {})
     )
     return 0
+
+
+def _what_is_started(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Rows with the exact command line, as a shell of this system would be given it."""
+    arguments = plan["arguments"]
+    if not arguments:
+        return {}
+    join = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
+    return {"command": join(arguments), "started in": str(plan["working_directory"])}

@@ -33,8 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Carry it out."""
-    from tempfile import TemporaryDirectory
-
     from ..display.screens import show_problems
     from ..files import write_json
     from ..recovery import find_session
@@ -54,16 +52,23 @@ def main(args: argparse.Namespace) -> int:
         show_problems([finding for finding in findings if finding not in errors])
         raise LauncherError.from_findings("The session cannot be run again as it was.", errors)
     options = options._replace(rehearse=args.rehearse or past.rehearsal, rerun_of=past.name)
-    with TemporaryDirectory() as folder:
-        params = Path(folder) / f"rerun_of_{past.name}.json"
-        write_json(params, values)
-        return run_session(
-            params,
-            options,
-            yes=args.yes,
-            sound=args.sound,
-            remarks=lambda plan: [*findings, *what_the_plan_changes(past, plan, given)],
-        )
+    params = _lasting_place(past)
+    params.parent.mkdir(parents=True, exist_ok=True)
+    write_json(params, values, mode=0o600)
+    return run_session(
+        params,
+        options,
+        yes=args.yes,
+        sound=args.sound,
+        remarks=lambda plan: [*findings, *what_the_plan_changes(past, plan, given)],
+    )
+
+
+def _lasting_place(past: PastSession) -> Path:
+    """Where the parameters are put that the new session's records name as its file."""
+    from ..session.state import state_folder
+
+    return state_folder() / "reruns" / f"rerun_of_{past.name}.json"
 
 
 def _started_in(past: PastSession) -> Path:

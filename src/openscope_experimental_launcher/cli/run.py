@@ -14,6 +14,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,9 @@ def _wants_again(experiment: BaseExperiment) -> bool:
 
 
 def _show_end(experiment: BaseExperiment, *, sound: bool, told: bool) -> None:
-    from ..display.screens import show_end, show_error
+    from ..display.screens import show_end, show_error, show_failed_steps
+    from ..session.folder import SessionFolder
+    from ..session.record import read_record
     from ..session.state import is_pending
 
     outcome = experiment.outcome
@@ -162,7 +165,11 @@ def _show_end(experiment: BaseExperiment, *, sound: bool, told: bool) -> None:
         duration_s = (experiment.stop_time - experiment.start_time).total_seconds()
     sound = sound or experiment.params.get("sound_on_end") is True
     show_end(outcome.name, outcome.reason, outcome.folder, duration_s, sound=sound)
-    if outcome.folder is not None and is_pending(outcome.folder):
+    if outcome.folder is None:
+        return
+    with suppress(OSError):  # the session's disk is away, which was said
+        show_failed_steps(read_record(SessionFolder(outcome.folder).journal))
+    if is_pending(outcome.folder):
         sys.stdout.write("  waits    something is to be done later: openscope catch-up\n")
 
 

@@ -84,7 +84,14 @@ def main(args: argparse.Namespace) -> int:
 def _limit(args: argparse.Namespace) -> int | None:
     if args.limit is None:
         return None if args.json or args.csv else _SHOWN
-    return args.limit if args.limit > 0 else None
+    if args.limit < 0:
+        raise ParameterError(
+            "This is no number of sessions.",
+            code="limit-invalid",
+            where=f"--limit {args.limit}",
+            fix="Give how many to list at most, or 0 for all.",
+        )
+    return args.limit or None
 
 
 def _write_csv(found: list[Summary]) -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from ..errors import EXIT_FAILED, EXIT_OK, Finding
+from ..errors import EXIT_FAILED, EXIT_OK, Finding, ParameterError
 
 if TYPE_CHECKING:
     from ..amending import Person
@@ -42,8 +42,20 @@ def main(args: argparse.Namespace) -> int:
     from ..recovery import find_session
 
     folder = find_session(args.session)
-    ended = run_again(folder, args.name, given=parse_set(args.set), person=whoever_is_there())
-    return tell(ended)
+    given = parse_set(args.set)
+    _check_given(args.name, given)
+    return tell(run_again(folder, args.name, given=given, person=whoever_is_there()))
+
+
+def _check_given(name: str, given: Mapping[str, Any]) -> None:
+    from ..steps import get_step, is_installed
+    from ..steps.faults import faults_of_given
+
+    if not given or not is_installed(name):
+        return
+    findings = list(faults_of_given(given, get_step(name).parameters_model))
+    if findings:
+        raise ParameterError.from_findings("The step cannot be given these.", findings)
 
 
 def whoever_is_there() -> Person:

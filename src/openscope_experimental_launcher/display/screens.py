@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from ..errors import Finding, LauncherError, Level
 from ..masking import mask_text, mask_values
 from ..session.folder import SessionFolder
+from ..session.record import SessionRecord
 from .stream import Line, SafeStream, one_line, print_lines
 from .words import clock, count, size
 
@@ -332,6 +333,24 @@ def show_end(
     print_lines(lines, stream)
     if sound:
         _ring(stream, good=good)
+
+
+def show_failed_steps(record: SessionRecord, *, stream: TextIO | None = None) -> None:
+    """The steps of a session that failed and were not done since, a line each.
+
+    Args:
+        record: the session.
+        stream: where to print; standard output when not given.
+    """
+    stream = stream or sys.stdout
+    last = {(step["phase"], step["position"]): step for step in record.steps}
+    failed = [step for step in last.values() if step["outcome"] in ("failed", "timed out")]
+    print_lines([[("  failed   ", "bold red"), (_failed(step), "")] for step in failed], stream)
+
+
+def _failed(step: Mapping[str, Any]) -> str:
+    message = step.get("message") or str(step["outcome"])
+    return one_line(f"step {step['step']} {step['phase']} the acquisition: {message}")
 
 
 def _ring(stream: TextIO | None, *, good: bool) -> None:

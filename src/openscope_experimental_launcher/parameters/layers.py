@@ -119,7 +119,7 @@ def load(
         ParameterError: with every fault of every layer.
     """
     raw = None if file is None else read_bytes(file)
-    findings: list[Finding] = list(rig.findings) if rig else []
+    findings: list[Finding] = [*(rig.findings if rig else ()), *_empty_output(overrides or {})]
     merged = _Merged()
     for layer in (
         Layer(STIM_CFG, _config_values(config or {}), "stim.cfg"),
@@ -145,6 +145,20 @@ def load(
         raw=raw,
         checksum=hashlib.sha256(raw or b"").hexdigest(),
     )
+
+
+def _empty_output(overrides: Mapping[str, Any]) -> Iterator[Finding]:
+    """An error for an output folder that the command line takes away instead of naming another:
+    the sessions would go to the default one unseen, as with a variable of a shell that is empty."""
+    for key, value in overrides.items():
+        if canonical(key) == "output_root_folder" and isinstance(value, str) and not value.strip():
+            yield Finding(
+                "error",
+                "output-empty",
+                "The output folder that the command line names is empty.",
+                where=f"command line, output_root_folder: {shown(value)}",
+                fix="Name a folder, or leave it out to take the file's.",
+            )
 
 
 def given(file: Path | None, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -416,9 +430,8 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
 
 def _bad_set(assignment: str, what: str, fix: str) -> Finding:
     key = assignment.partition("=")[0]
-    return Finding(
-        "error", "set-invalid", f"--set {shown(key)} {what}.", where="command line", fix=fix
-    )
+    words = f"--set {shown(assignment, key)} {what}."
+    return Finding("error", "set-invalid", words, where="command line", fix=fix)
 
 
 def _set_value(text: str) -> Any:

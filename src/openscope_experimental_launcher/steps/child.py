@@ -27,7 +27,8 @@ _LOOK_S = 0.5
 def main(request_file: Path) -> None:
     """Run the step that `request_file` describes.
 
-    Whatever it raises is written down and goes on to the interpreter, which prints the traceback.
+    Whatever it raises is written down and goes on to the interpreter, which prints the traceback;
+    but Ctrl-C at a question, which is the person's word and no fault.
     """
     request: dict[str, Any] = json.loads(request_file.read_text(encoding="utf-8"))
     result_file = request_file.with_name("result.json")
@@ -36,6 +37,8 @@ def main(request_file: Path) -> None:
             target=end_with_launcher, args=(os.getppid(), request_file.parent), daemon=True
         ).start()
     try:
+        if sys.platform != "win32":  # the launcher kept it back while the interpreter started
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         result = _RUNNERS[request["kind"]](request)
     except SystemExit as end:
         if end.code in (None, 0):
@@ -43,6 +46,13 @@ def main(request_file: Path) -> None:
         else:
             leave(result_file, failed(f"It called sys.exit({end.code!r})."))
         raise
+    except KeyboardInterrupt as interrupt:
+        if not request["interactive"]:
+            leave(result_file, failed(in_words(interrupt)))
+            raise
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it was heard
+        leave(result_file, interrupted(request["context"]["outcome"]))
+        sys.exit(130)
     except BaseException as error:
         leave(result_file, failed(in_words(error)))
         raise
@@ -69,14 +79,19 @@ def run_step(request: dict[str, Any]) -> dict[str, Any]:
     """Run an installed step."""
     sys.path[:] = request["import_path"]
     steps = importlib.import_module("openscope_experimental_launcher.steps")
+    faults = importlib.import_module("openscope_experimental_launcher.steps.faults")
     step = steps.get_step(request["target"])
     told = request["context"]
+    try:
+        parameters = step.parameters_model.model_validate(request["values"])
+    except faults.ValidationError as error:
+        return failed(faults.in_words(error))
     context = steps.StepContext(
         **{
             **told,
             "session_folder": Path(told["session_folder"]),
             "checkout": Path(told["checkout"]) if told["checkout"] else None,
-            "parameters": step.parameters_model.model_validate(request["values"]),
+            "parameters": parameters,
         }
     )
     result = step.run(context)
@@ -136,6 +151,16 @@ def judged(value: Any) -> dict[str, Any]:
 def failed(message: str) -> dict[str, Any]:
     """The result of a step that did not do what it is for."""
     return {"ok": False, "message": message, "files": []}
+
+
+def interrupted(outcome: str) -> dict[str, Any]:
+    """The result of a step whose question was left with Ctrl-C: after the acquisition it can be
+    asked later, before it the session needed the answer.
+
+    Args:
+        outcome: how the acquisition ended; empty before it.
+    """
+    return {**failed("It was interrupted."), "pending": bool(outcome)}
 
 
 def in_words(error: BaseException) -> str:

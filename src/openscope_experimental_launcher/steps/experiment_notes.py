@@ -159,7 +159,10 @@ def _no_editor(
 
 
 class NotesPostPrompt:
-    """Asks for notes after the acquisition and adds them to the file, with the time."""
+    """Asks for notes after the acquisition and adds them to the file, with the time.
+
+    Each line is written when it is typed, so that none is lost with a question that is left.
+    """
 
     name = "experiment_notes_post_prompt"
     interactive = True
@@ -170,18 +173,29 @@ class NotesPostPrompt:
         notes = _notes(context)
         discard_type_ahead()
         say("Notes about the session; an empty line ends them.\n")
-        lines = []
-        while line := read_line("notes").strip():
-            lines.append(line)
-        if not lines:
-            return StepResult(True, "No notes were added.")
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        notes.parent.mkdir(parents=True, exist_ok=True)
-        encoding = context.parameters.experiment_notes_encoding
-        with notes.open("a", encoding=encoding, errors="backslashreplace") as stream:
-            stream.write("\n".join(["", f"[{now}]", *lines, ""]))
         name = context.parameters.experiment_notes_filename
-        return StepResult(True, f"{len(lines)} lines of notes were added.", (name,))
+        written = 0
+        try:
+            while line := read_line("notes").strip():
+                _add(notes, line, context, begins=not written)
+                written += 1
+        except KeyboardInterrupt:
+            if not written:
+                raise
+            words = f"It was interrupted; what was typed is kept in {name}."
+            return StepResult(False, words, (name,), pending=True)
+        if not written:
+            return StepResult(True, "No notes were added.")
+        return StepResult(True, f"{written} lines of notes were added.", (name,))
+
+
+def _add(notes: Path, line: str, context: StepContext[NotesParameters], *, begins: bool) -> None:
+    """Add a line to the notes; the first of several comes with the time."""
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    encoding = context.parameters.experiment_notes_encoding
+    with notes.open("a", encoding=encoding, errors="backslashreplace") as stream:
+        stream.write(f"\n[{now}]\n{line}\n" if begins else f"{line}\n")
 
 
 class NotesFinalize:

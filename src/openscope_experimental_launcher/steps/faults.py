@@ -72,6 +72,30 @@ def unknown_keys(
             )
 
 
+def faults_of_given(values: Mapping[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
+    """What is wrong with values that a person gives a step on the command line.
+
+    Args:
+        values: what `--set` gives.
+        model: what takes it.
+    """
+    for key in values:
+        for found in unknown_keys({key: None}, model, ""):
+            # In a file it may be for somebody else; here it was meant for this step.
+            yield found._replace(level="error", where=f"--set {printable(key)}")
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        places = {key: f"--set {key}" for key in values if key in model.model_fields}
+        # The session's own values may well complete these.
+        yield from (found for found in located(error, places) if found.where.startswith("--set "))
+
+
+def in_words(error: ValidationError) -> str:
+    """All faults of a step's values in one line."""
+    return " ".join(found.message for found in _faults(error))
+
+
 def _faults(error: ValidationError) -> Iterator[Finding]:
     for fault in error.errors(include_url=False):
         path = join_path(tuple(part for part in fault["loc"] if part != "[key]"))

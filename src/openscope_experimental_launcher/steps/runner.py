@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -367,13 +367,19 @@ def _carry_out(step: PlannedStep, session: StepSession, job: _Job) -> _Ended:
         hold = new_job() if log is not None else None
         process = _start(job, request_file, _environment(session), log, hold)
         try:
-            stopped = _watch(process, log, step.timeout_s)
+            stopped = None
+            if log is None:
+                _wait_for_person(process, session)
+            else:
+                stopped = _watch(process, log, step.timeout_s)
         finally:
             _end(process, session, whole_group=log is not None)
             if hold is not None:
                 hold.Close()
         ended = stopped or _judge(request_file.with_name("result.json"), process.returncode)
         lines = tail(log, _LAST_BYTES).splitlines()[-_LAST_LINES:] if log else []
+    if ended.outcome == "pending" and step.position < 0:
+        ended = ended._replace(outcome="failed")  # what is in no pipeline, nobody does later
     return ended._replace(message=_one_line(ended.message), last_lines=tuple(lines))
 
 
@@ -395,7 +401,8 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     arguments = [job.program, str(_CHILD), str(request_file)]
     if log is None:  # it must stay in the terminal's group, or it could not read from it
-        return subprocess.Popen(arguments, cwd=job.folder, env=environment)
+        with _interrupts_kept():
+            return subprocess.Popen(arguments, cwd=job.folder, env=environment)
     with log.open("ab") as output:
         return start_inside(
             hold,
@@ -410,11 +417,34 @@ def _start(
         )
 
 
-def _watch(process: subprocess.Popen[bytes], log: Path | None, limit_s: float) -> _Ended | None:
-    """Wait for the end of a step; why it must be ended, when it does not end by itself."""
-    if log is None:
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Let a process be started that hears Ctrl-C when it is ready to, and not while its
+    interpreter starts, which would print a traceback (POSIX)."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait_for_person(process: subprocess.Popen[bytes], session: StepSession) -> None:
+    """Wait for the end of a step that has the terminal. It hears Ctrl-C as well as this process,
+    and says itself what comes of it; before the acquisition, it ends the session too."""
+    try:
         process.wait()
-        return None
+    except KeyboardInterrupt:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_KILL_WAIT_S)
+        if process.poll() is None or not session.outcome:
+            raise
+
+
+def _watch(process: subprocess.Popen[bytes], log: Path, limit_s: float) -> _Ended | None:
+    """Wait for the end of a step; why it must be ended, when it does not end by itself."""
     deadline = time.monotonic() + limit_s
     while True:
         left_s = deadline - time.monotonic()

@@ -45,7 +45,8 @@ class OutputFile:
         times = path.with_suffix(".times")
         self.fd = _open_again(path) if fallen else open_output(path)
         self.size = 0
-        self._times: int | None = _open_again(times) if fallen else os.open(times, _NEW_FILE, 0o644)
+        times_fd = _open_again(times) if fallen else os.open(times, _NEW_FILE, 0o644)
+        self._times: int | None = times_fd if times_fd >= 0 else None
 
     def grew(self) -> bool:
         """Note the present size with its time; whether it changed since the last call."""

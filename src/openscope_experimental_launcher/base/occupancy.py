@@ -51,5 +51,5 @@ def _busy(plan: Plan, holder: dict[str, Any]) -> RigBusyError:
         "The rig or the checkout is in use by another session "
         f"(subject {holder.get('session')}, user {holder.get('user')}).",
         where=f"rig {plan.rig_id}, process {holder.get('pid')}",
-        fix="Wait for its end, or stop it in its own window.",
+        fix="Wait for its end, or stop it where it runs.",
     )

@@ -177,6 +177,7 @@ def test_mistakes_are_told(
         ([session.name, "--to", str(session.path.parent)], "in the session itself"),
         (["nobody", "--to", str(place)], "no session"),
         ([session.name, "--free"], "person at a terminal"),
+        ([session.name, "--to", str(place), "--free"], "--to does not go with --free"),
     ):
         done = openscope("transfer", *arguments)
         said = done.stdout + done.stderr

@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--free",
         action="store_true",
-        help="verify two copies byte for byte again, ask, and then remove the data here; the "
-        "records stay",
+        help="verify two copies that were made before, byte for byte again, ask, and then remove "
+        "the data here; the records stay; without --to",
     )
 
 
@@ -204,6 +204,13 @@ def _forget(named: Sequence[str], places: Sequence[str]) -> int:
 def _free(folders: Sequence[SessionFolder], places: Sequence[str]) -> int:
     from .freeing import free_session
 
+    if places:
+        raise TransferError(
+            "--to does not go with --free, which makes no copies.",
+            code="free-with-to",
+            fix="Copy first, with --to and without --free: a copy that is there is only verified. "
+            "Then: openscope transfer SESSION --free",
+        )
     if not folders:
         raise _usage("A session is missing.", "Name the one whose data are to be removed.")
-    return max(free_session(folder, places) for folder in folders)
+    return max(free_session(folder) for folder in folders)

@@ -21,6 +21,7 @@ from .session.folder import SessionFolder
 from .session.journal import SessionCopied, iso_now
 from .session.record import read_record
 from .steps.kept import kept_session
+from .transfer.claims import claim_copy
 from .transfer.engine import PATIENCE_S, Copying
 from .transfer.failures import in_words, is_full
 from .transfer.flags import Flag, flags, keep_flag, raise_flag
@@ -175,6 +176,7 @@ def _begin(
     folder: SessionFolder, wanted: Sequence[Job], held: ExitStack
 ) -> tuple[list[_Copy], list[Delivered]]:
     copies, refused = [], []
+    claim = partial(claim_copy, folder.path)
     for job in wanted:
         lock = job.lock()
         if not lock.acquire(patience_s=_HOLDER_PATIENCE_S):
@@ -188,12 +190,8 @@ def _begin(
             continue
         trust = Trust(job.trust_file(), _ALGORITHM)
         held.callback(trust.close)
-        copies.append(_Copy(job, Place(job.to, folder.name, trust=trust, claim=_claiming(folder))))
+        copies.append(_Copy(job, Place(job.to, folder.name, trust=trust, claim=claim)))
     return copies, refused
-
-
-def _claiming(folder: SessionFolder) -> Callable[[Path], object]:
-    return lambda copy: bring_journal(folder.journal, SessionFolder(copy).journal)
 
 
 def _why_no_place(folder: SessionFolder, job: Job) -> LauncherError | None:

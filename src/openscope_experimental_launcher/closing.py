@@ -113,12 +113,13 @@ def finish_closing(closing: Closing, record: SessionRecord) -> SessionRecord:
     """
     pending = record.pending_steps()
     take_in_notes(closing.folder.path, closing.journal)
+    # First: whoever brings the last record back from the state folder finds the session closed.
+    note_pending(closing.folder.path, bool(pending) and not record.opened.get("rehearsal"))
     closing.journal.record(
         SessionClosed(record.outcome or "lost", closing.closed_by, record.reason, pending)
     )
     if closing.journal.failure is not None:  # it is not in the session's own journal
         raise closing.journal.failure
-    note_pending(closing.folder.path, bool(pending) and not record.opened.get("rehearsal"))
     closed = read_record(closing.folder.journal)
     if closing.archive is not None:
         attempt(lambda: closing.copied(closed))

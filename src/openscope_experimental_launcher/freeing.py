@@ -20,13 +20,17 @@ from .session.folder import SessionFolder, is_record
 from .session.journal import SessionFreed
 from .session.manifest import listed_files, read_manifest
 from .session.record import read_record
+from .session.state import fallback_journal, session_lock
 from .session.verifying import verify
 from .steps.kept import kept_session
 from .transfer.disk import digest_on_disk
+from .transfer.failures import is_full
 from .transfer.paths import extended, shown
+from .transfer.queue import Job, forget_job, jobs
 from .transfer.trust import Look, look_of
 
 COPIES_NEEDED = 2
+_BUSY_S = 2.0
 
 OnProgress = Callable[[int, int], None]
 
@@ -60,9 +64,20 @@ class Removable(NamedTuple):
 
 
 def known_copies(folder: SessionFolder) -> list[str]:
-    """Where copies of a session should be: where they were made."""
-    made = [str(copy.get("folder") or "") for copy in read_record(folder.journal).copies]
+    """Where copies of a session should be: where they were made, also where its own disk was too
+    full to take the note of it."""
+    journals = (folder.journal, fallback_journal(folder.path))
+    made = [str(copy.get("folder") or "") for j in journals for copy in read_record(j).copies]
+    waiting = [_copy_of(job, folder) for job in jobs(folder.path)]
+    made += [copy for copy in waiting if _has_receipt(copy)]
     return list(dict.fromkeys(filter(None, made)))
+
+
+def _has_receipt(copy: str) -> bool:
+    try:
+        return SessionFolder(extended(copy)).receipt.is_file()
+    except OSError:
+        return False
 
 
 def check_copy(folder: SessionFolder, copy: str, on_progress: OnProgress | None) -> Checked:
@@ -154,21 +169,67 @@ def free(folder: SessionFolder, what: Removable, copies: Sequence[Checked]) -> N
         copies: the copies that were proved; at least two.
 
     Raises:
-        TransferError: the session or a copy has changed since they were looked at.
+        TransferError: the session or a copy has changed since they were looked at, or something
+            cannot be removed; it can be called again.
         SessionError: another launcher works on the session.
-        OSError: something cannot be removed; it can be called again.
     """
     if len(copies) < COPIES_NEEDED or any(copy.problem for copy in copies):
         raise ValueError("two proved copies are needed")
+    try:
+        if not _noted_and_removed(folder, what, copies):
+            _make_room(folder, what, copies)
+            _note_and_remove(folder, what, copies)
+    except LauncherError:
+        raise
+    except OSError as error:
+        raise TransferError(
+            f"Not everything could be removed: {error.strerror or error}.",
+            code="free-not-finished",
+            where=str(error.filename or folder.path),
+            fix="See to it; then once more: openscope transfer SESSION --free",
+        ) from error
+
+
+def _noted_and_removed(folder: SessionFolder, what: Removable, copies: Sequence[Checked]) -> bool:
+    """The same as below, but False when a disk is too full to take the note."""
+    try:
+        _note_and_remove(folder, what, copies)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return False
+    return True
+
+
+def _note_and_remove(folder: SessionFolder, what: Removable, copies: Sequence[Checked]) -> None:
     with adopted(folder) as journal:
-        _check_again(folder, what, copies)
-        files = _still_there(folder, what)
+        files = _still_there(folder, what, copies)
         named = [copy.folder for copy in copies]
         journal.record(SessionFreed(len(what.files), what.size_bytes, named))
         close_again(folder, journal, kept_session(folder, read_record(folder.journal)))
         for name in files:
             (extended(folder.path) / name).unlink(missing_ok=True)
     _remove_empty(folder, files)
+    for job in jobs(folder.path):  # a full disk may have kept it from being noted as made
+        if _copy_of(job, folder) in named:
+            forget_job(job)
+
+
+def _copy_of(job: Job, folder: SessionFolder) -> str:
+    return str(Path(job.to) / folder.name)
+
+
+def _make_room(folder: SessionFolder, what: Removable, copies: Sequence[Checked]) -> None:
+    """Remove the largest file before that is noted, on a disk that is too full for a note."""
+    lock = session_lock(folder.path)
+    if not lock.acquire(patience_s=_BUSY_S):
+        return  # who has it is told when it is tried again
+    try:
+        files = _still_there(folder, what, copies)
+        for name in sorted(files, key=lambda name: what.files[name].size)[-1:]:
+            (extended(folder.path) / name).unlink()
+    finally:
+        lock.release()
 
 
 def _check_again(folder: SessionFolder, what: Removable, copies: Sequence[Checked]) -> None:
@@ -182,9 +243,10 @@ def _check_again(folder: SessionFolder, what: Removable, copies: Sequence[Checke
             raise _changed("A manifest was changed or is away", shown(there.manifest))
 
 
-def _still_there(folder: SessionFolder, what: Removable) -> list[str]:
-    """The files that go; one that is gone already needs nothing, and nothing is done through a
-    link that took the place of a folder."""
+def _still_there(folder: SessionFolder, what: Removable, copies: Sequence[Checked]) -> list[str]:
+    """The files that go, checked again. One that is gone already needs nothing, and nothing is done
+    through a link that took the place of a folder."""
+    _check_again(folder, what, copies)
     now = dict(_looks(folder))
     for name, look in what.files.items():
         if now.get(name, look) != look:
@@ -201,7 +263,7 @@ def _sha256_if_there(file: Path) -> str:
 
 def _changed(what: str, where: str) -> TransferError:
     return TransferError(
-        f"{what} since the copies were compared, so they prove nothing. Nothing was removed.",
+        f"{what} since the copies were compared, so they prove nothing, and nothing is removed.",
         code="free-changed-meanwhile",
         where=where,
         fix="Copy the session again, and then free it again: openscope transfer SESSION --free",

@@ -159,9 +159,7 @@ def test_what_changed_while_the_question_was_read_is_not_removed(
         (copies[1] / "manifest.json").write_text("{}")
     with pytest.raises(TransferError) as caught:
         free(session, goes, good)
-    assert caught.value.code == "free-changed-meanwhile" and "Nothing was removed" in str(
-        caught.value
-    )
+    assert caught.value.code == "free-changed-meanwhile"
     assert files_in(session.path).keys() == before.keys()
     assert read_record(session.journal).freed is None
 

@@ -190,14 +190,16 @@ def _forget(named: Sequence[str], places: Sequence[str]) -> int:
         of_it = session in wanted or Path(session).name in wanted
         return of_it and (not places or place in places)
 
-    for job in jobs():
-        if is_meant(job.session, job.to):
-            forget_job(job)
-            sys.stdout.write(f"{job.session}: no copy to {job.to} is waited for.\n")
-    for flag in flags():
-        if is_meant(flag.session, flag.folder):
-            forget_flag(flag)
-            sys.stdout.write(f"{flag.session}: {flag.file} is not written.\n")
+    copies = [job for job in jobs() if is_meant(job.session, job.to)]
+    for job in copies:
+        forget_job(job)
+        sys.stdout.write(f"{job.session}: no copy to {job.to} is waited for.\n")
+    manifests = [flag for flag in flags() if is_meant(flag.session, flag.folder)]
+    for flag in manifests:
+        forget_flag(flag)
+        sys.stdout.write(f"{flag.session}: {flag.file} is not written.\n")
+    if not copies and not manifests:
+        sys.stdout.write("No copy waits there.\n" if places else "No copy waits.\n")
     return EXIT_OK
 
 

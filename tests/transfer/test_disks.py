@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from openscope_experimental_launcher.freeing import check_copy, free, known_copies, removable
+from openscope_experimental_launcher.freeing import known_copies
 from openscope_experimental_launcher.session.record import read_record
 from openscope_experimental_launcher.transfer.queue import jobs
 from transfer.conftest import MB, MakeSession, bytes_in, content_of, files_in, fill, wait_for
+from transfer.test_freeing import at_a_terminal
 
 Openscope = Callable[..., "subprocess.CompletedProcess[str]"]
 Begin = Callable[..., "subprocess.Popen[str]"]
@@ -137,8 +138,8 @@ def test_a_full_session_disk_is_told_and_freeing_makes_room(
     assert openscope("catch-up", session.name).returncode in (0, 1)
     copies = [str(place / session.name) for place in places]
     assert sorted(known_copies(session)) == copies
-    good = [check_copy(session, copy, None) for copy in copies]
-    free(session, removable(session, None), good)
+    code, said = at_a_terminal(session, session.name)
+    assert code == 0 and "Removed." in said, said
     assert not (session.path / "video.avi").exists()
     record = read_record(session.journal)
     assert record.closed and record.freed and record.freed["copies"] == copies

@@ -10,9 +10,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import TransferError
 from ..files import write_json
@@ -89,14 +90,23 @@ def keep_job(job: Job) -> None:
     Raises:
         TransferError: the launcher's state folder cannot be written.
     """
+    write_waiting(_queue() / f"{job.key}.json", job._asdict())
+
+
+def write_waiting(file: Path, value: Mapping[str, Any]) -> None:
+    """Write down something that waits into the launcher's state folder.
+
+    Raises:
+        TransferError: that cannot be written.
+    """
     try:
-        _queue().mkdir(parents=True, exist_ok=True)
-        write_json(_queue() / f"{job.key}.json", job._asdict(), mode=0o600)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, value, mode=0o600)
     except OSError as error:
         raise TransferError(
-            f"It cannot be noted which copies wait: {error.strerror or error}.",
+            f"It cannot be noted what waits: {error.strerror or error}.",
             code="state-folder-unwritable",
-            where=str(_queue()),
+            where=str(file.parent),
             fix="Make room on its disk, or make it writable. A session that two copies were made "
             "of makes room with openscope transfer SESSION --free.",
         ) from error

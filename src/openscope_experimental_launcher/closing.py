@@ -75,19 +75,22 @@ def close_session(closing: Closing) -> SessionRecord:
     return finish_closing(closing, record)
 
 
-def left_open(folder: SessionFolder, kept: Path, error: OSError) -> SessionError:
+def left_open(
+    folder: SessionFolder, kept: Path, error: OSError, *, again: str = "recover"
+) -> SessionError:
     """What is told of a session whose records could not be written.
 
     Args:
         folder: the session folder.
         kept: where its last records are.
         error: what the system said.
+        again: the verb that brings the records back when its disk can take them.
     """
     return SessionError(
         f"The session's records cannot be written to its folder: {error.strerror or error}.",
         code="session-left-open",
         where=f"{error.filename or folder.path}; the last records are in {kept}",
-        fix=f"Bring its disk back, or make room on it; then: openscope recover {folder.path}",
+        fix=f"Bring its disk back, or make room on it; then: openscope {again} {folder.path}",
     )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from openscope_experimental_launcher.amending import close_again
 from openscope_experimental_launcher.freeing import known_copies
+from openscope_experimental_launcher.recovery import adopted
+from openscope_experimental_launcher.session.journal import StepFinished
 from openscope_experimental_launcher.session.record import read_record
 from openscope_experimental_launcher.transfer.queue import jobs
 from transfer.conftest import MB, MakeSession, bytes_in, content_of, files_in, fill, wait_for
@@ -145,3 +149,31 @@ def test_a_full_session_disk_is_told_and_freeing_makes_room(
     assert record.closed and record.freed and record.freed["copies"] == copies
     assert not jobs(), "nothing can be copied from here any more"
     assert openscope("verify", session.name).returncode == 0
+
+
+def test_a_late_step_on_a_full_disk_is_told_and_its_end_is_kept(
+    openscope: Openscope, make_session: MakeSession, small_disk: Disk
+) -> None:
+    disk = small_disk(8)
+    parameters = {
+        "subject_id": "614173",
+        "user_id": "ada",
+        "post_acquisition_pipeline": ["disk_space_check"],
+        "required_free_gb": 0,
+    }
+    kept = "experiment_metadata/processed_parameters.json"
+    session = make_session({kept: json.dumps(parameters).encode()}, root=disk)
+    with adopted(session) as journal:
+        journal.record(StepFinished("after", 0, "disk_space_check", "pending", "", 0.0))
+        close_again(session, journal, None)
+    with session.journal.open("ab") as stream:
+        stream.write(b"\n" * (-session.journal.stat().st_size % 4096))
+    fill(disk)
+    done = openscope("catch-up", session.name)
+    assert done.returncode == 1 and "No space left" in done.stderr, done.stdout + done.stderr
+    assert f"openscope catch-up {session.path}" in done.stderr and "Traceback" not in done.stderr
+    (disk / "hog").unlink()
+    done = openscope("catch-up", session.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = read_record(session.journal)
+    assert record.closed and not record.pending_steps()

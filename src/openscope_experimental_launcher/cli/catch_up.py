@@ -74,7 +74,8 @@ def _catch_up(folder: SessionFolder) -> int:
         show_error(error)
         return EXIT_FAILED
     except OSError as error:  # its disk is full, or away
-        show_error(left_open(folder, fallback_journal(folder.path), error))
+        kept = fallback_journal(folder.path)
+        show_error(left_open(folder, kept, error, again="catch-up"))
         return EXIT_FAILED
     if not ended:
         sys.stdout.write("  It needs a person at a terminal.\n")

@@ -75,19 +75,22 @@ def close_session(closing: Closing) -> SessionRecord:
     return finish_closing(closing, record)
 
 
-def left_open(folder: SessionFolder, kept: Path, error: OSError) -> SessionError:
+def left_open(
+    folder: SessionFolder, kept: Path, error: OSError, *, again: str = "recover"
+) -> SessionError:
     """What is told of a session whose records could not be written.
 
     Args:
         folder: the session folder.
         kept: where its last records are.
         error: what the system said.
+        again: the verb that brings the records back when its disk can take them.
     """
     return SessionError(
         f"The session's records cannot be written to its folder: {error.strerror or error}.",
         code="session-left-open",
         where=f"{error.filename or folder.path}; the last records are in {kept}",
-        fix=f"Bring its disk back, or make room on it; then: openscope recover {folder.path}",
+        fix=f"Bring its disk back, or make room on it; then: openscope {again} {folder.path}",
     )
 
 
@@ -113,12 +116,13 @@ def finish_closing(closing: Closing, record: SessionRecord) -> SessionRecord:
     """
     pending = record.pending_steps()
     take_in_notes(closing.folder.path, closing.journal)
+    # First: whoever brings the last record back from the state folder finds the session closed.
+    note_pending(closing.folder.path, bool(pending) and not record.opened.get("rehearsal"))
     closing.journal.record(
         SessionClosed(record.outcome or "lost", closing.closed_by, record.reason, pending)
     )
     if closing.journal.failure is not None:  # it is not in the session's own journal
         raise closing.journal.failure
-    note_pending(closing.folder.path, bool(pending) and not record.opened.get("rehearsal"))
     closed = read_record(closing.folder.journal)
     if closing.archive is not None:
         attempt(lambda: closing.copied(closed))

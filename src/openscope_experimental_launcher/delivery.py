@@ -20,7 +20,9 @@ from .recovery import adopted
 from .session.folder import SessionFolder
 from .session.journal import SessionCopied, iso_now
 from .session.record import read_record
+from .session.state import session_lock
 from .steps.kept import kept_session
+from .transfer.claims import claim_copy
 from .transfer.engine import PATIENCE_S, Copying
 from .transfer.failures import in_words, is_full
 from .transfer.flags import Flag, flags, keep_flag, raise_flag
@@ -126,9 +128,9 @@ def _make(
         errors[copy] = _left_with(
             copy, partial(_give_receipt, folder, copy, sealed, outcomes, begun)
         )
-    _record(folder, _good(errors), sealed, outcomes, time.monotonic() - started)
+    unnoted = _note(folder, _good(errors), sealed, outcomes, time.monotonic() - started)
     for copy in _good(errors):
-        errors[copy] = _left_with(copy, partial(_end, folder, copy))
+        errors[copy] = unnoted or _end(folder, copy, sealed)
     for copy, error in errors.items():
         if error is not None:
             keep_job(copy.job._replace(why=error.message))
@@ -175,6 +177,7 @@ def _begin(
     folder: SessionFolder, wanted: Sequence[Job], held: ExitStack
 ) -> tuple[list[_Copy], list[Delivered]]:
     copies, refused = [], []
+    claim = partial(claim_copy, folder.path)
     for job in wanted:
         lock = job.lock()
         if not lock.acquire(patience_s=_HOLDER_PATIENCE_S):
@@ -188,12 +191,8 @@ def _begin(
             continue
         trust = Trust(job.trust_file(), _ALGORITHM)
         held.callback(trust.close)
-        copies.append(_Copy(job, Place(job.to, folder.name, trust=trust, claim=_claiming(folder))))
+        copies.append(_Copy(job, Place(job.to, folder.name, trust=trust, claim=claim)))
     return copies, refused
-
-
-def _claiming(folder: SessionFolder) -> Callable[[Path], object]:
-    return lambda copy: bring_journal(folder.journal, SessionFolder(copy).journal)
 
 
 def _why_no_place(folder: SessionFolder, job: Job) -> LauncherError | None:
@@ -313,6 +312,30 @@ def _give_receipt(
     )
 
 
+def _note(
+    folder: SessionFolder,
+    good: Sequence[_Copy],
+    sealed: Sealed,
+    outcomes: Mapping[Place, Outcome],
+    duration_s: float,
+) -> LauncherError | None:
+    """Note complete copies in the journal; why it could not be written, or None."""
+    try:
+        _record(folder, good, sealed, outcomes, duration_s)
+    except LauncherError:
+        raise
+    except OSError as error:
+        return SessionError(
+            "The copy is complete and verified, but the session's own records cannot be written: "
+            f"{error.strerror or error}.",
+            code="copy-not-noted",
+            where=str(error.filename or folder.path),
+            fix="Bring the session's disk back, or make room on it (openscope transfer SESSION "
+            "--free removes data that two copies have); then: openscope catch-up",
+        )
+    return None
+
+
 def _record(
     folder: SessionFolder,
     good: Sequence[_Copy],
@@ -326,12 +349,7 @@ def _record(
     with adopted(folder) as journal:
         # Now nobody else can seal it; and whoever does later finds these events, and asks anew.
         if sha256_of(folder.manifest) != sealed.manifest_sha256:
-            raise SessionError(
-                "The session was changed again and again while it was copied.",
-                code="copy-session-changed",
-                where=str(folder.path),
-                fix="Let whatever changes it come to its end; then: openscope catch-up",
-            )
+            raise _changed(folder, "was changed again and again while it was copied")
         for copy in good:
             outcome = outcomes[copy.place]
             journal.record(
@@ -349,9 +367,38 @@ def _record(
         close_again(folder, journal, kept_session(folder, read_record(folder.journal)))
 
 
-def _end(folder: SessionFolder, copy: _Copy) -> None:
-    """Bring the journal, clear up, and forget that the copy was to be made."""
+def _changed(folder: SessionFolder, what: str) -> SessionError:
+    return SessionError(
+        f"The session {what}.",
+        code="copy-session-changed",
+        where=str(folder.path),
+        fix="Let whatever changes it come to its end; then: openscope catch-up",
+    )
+
+
+def _end(folder: SessionFolder, copy: _Copy, sealed: Sealed) -> LauncherError | None:
+    """Bring the journal, clear up, and forget that the copy was to be made; what is against it."""
+    error = _left_with(copy, partial(_bring_last, folder, copy))
+    return error or _forget(folder, copy, sealed)
+
+
+def _bring_last(folder: SessionFolder, copy: _Copy) -> None:
     bring_journal(folder.journal, SessionFolder(copy.place.folder).journal)
     copy.place.remove_partials()
     remember_mount(copy.job.to)
-    forget_job(copy.job)
+
+
+def _forget(folder: SessionFolder, copy: _Copy, sealed: Sealed) -> LauncherError | None:
+    """Forget a copy that was made, while nobody can seal the session: whoever does so before asks
+    for the copy anew, and that must not be forgotten."""
+    lock = session_lock(folder.path)
+    if not lock.acquire(patience_s=_HOLDER_PATIENCE_S):
+        return _changed(folder, "is at work, and may be changed after this copy of it")
+    try:
+        now = (read_record(folder.journal).sealed or {}).get("sha256")
+        if now != sealed.manifest_sha256:
+            return _changed(folder, "was changed while a copy of it was finished")
+        forget_job(copy.job)
+    finally:
+        lock.release()
+    return None

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -111,7 +112,8 @@ class ProcessLock:
             return False
         self._fd = fd
         if holder is not None:
-            self._holder_path().write_text(json.dumps(holder), encoding="utf-8")
+            with suppress(OSError):  # a full disk; it is held all the same
+                self._holder_path().write_text(json.dumps(holder), encoding="utf-8")
         return True
 
     def fileno(self) -> int:

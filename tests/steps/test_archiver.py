@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def places(tmp_path: Path) -> dict[str, str]:
 def copied(place: str, session: Path) -> set[str]:
     root = Path(place) / session.name
     files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-    return files - {"transfer_receipt.json"}
+    return files - {"transfer_receipt.json", ".claimed_by.json"}
 
 
 def everything(session: Path) -> set[str]:
@@ -181,3 +182,72 @@ class TestArriving:
         assert (result.ok, result.pending) == (False, True)
         assert "network: " in result.message and "backup: " in result.message
         assert copied(places["backup_dir"], session) == everything(session)
+
+
+class TestAnotherComputersArchive:
+    """Computers of one synchronised session give their folders the same name."""
+
+    @pytest.fixture
+    def other(self, session: Path, tmp_path: Path) -> Path:
+        """The session of the same name on another computer."""
+        folder = tmp_path / "other computer" / session.name
+        shutil.copytree(session, folder)
+        (folder / "trials.csv").write_text("of the other computer")
+        (folder / "logs/stdout.log").write_text("of the other computer")
+        event = {"seq": 1, "time": "2026", "mono": 1.0, "name": "session.opened", "data": {}}
+        (folder / "journal.jsonl").write_text(json.dumps(event) + "\n")
+        event["data"] = {"host": "this one"}
+        (session / "journal.jsonl").write_text(json.dumps(event) + "\n")
+        return folder
+
+    @pytest.mark.parametrize("theirs", [{}, {"exclude_patterns": ["*.jsonl"]}])
+    @pytest.mark.parametrize("ours", [{}, {"exclude_patterns": ["*.jsonl"]}])
+    def test_it_is_refused_before_anything_is_written(
+        self,
+        lab: Any,
+        session: Path,
+        other: Path,
+        places: dict[str, str],
+        theirs: dict[str, Any],
+        ours: dict[str, Any],
+    ) -> None:
+        assert archive(lab, **places, **theirs, session_dir=str(other)).ok
+        before = looks(Path(places["network_dir"]))
+        result = archive(lab, **places, **ours)
+        assert (result.ok, result.pending) == (False, False)
+        assert "Another session of the same name" in result.message
+        assert "another --to, network_dir or backup_dir" in result.message
+        assert looks(Path(places["network_dir"])) == before
+        assert archive(lab, **places, **theirs, session_dir=str(other)).ok
+        assert archive(lab, **{name: f"{place} 2" for name, place in places.items()}).ok
+
+    @pytest.mark.parametrize("theirs", [{}, {"exclude_patterns": ["*.jsonl"]}])
+    def test_also_while_the_other_one_is_not_complete(
+        self, lab: Any, session: Path, other: Path, tmp_path: Path, theirs: dict[str, Any]
+    ) -> None:
+        place = str(tmp_path / "net")
+        blocked = tmp_path / "net" / session.name / "trials.csv"
+        (blocked / "in the way").mkdir(parents=True)
+        assert not archive(
+            lab, network_dir=place, copy_to_backup=False, session_dir=str(other), **theirs
+        ).ok
+        before = looks(Path(place))
+        result = archive(lab, network_dir=place, copy_to_backup=False)
+        assert "Another session of the same name" in result.message
+        assert looks(Path(place)) == before
+
+    def test_a_claim_that_a_crash_cut_off_is_nobodys(
+        self, lab: Any, session: Path, places: dict[str, str]
+    ) -> None:
+        copy = Path(places["network_dir"]) / session.name
+        copy.mkdir(parents=True)
+        (copy / ".claimed_by.json").write_text("")
+        assert archive(lab, **places, exclude_patterns=["*.jsonl"]).ok
+        assert json.loads((copy / ".claimed_by.json").read_bytes())["folder"] == str(session)
+        (copy / "journal.jsonl").write_text("")
+        assert archive(lab, **places).ok
+        assert copied(places["network_dir"], session) == everything(session)
+
+
+def looks(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(p): (p.stat().st_ino, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}

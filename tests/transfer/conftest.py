@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,10 @@ MB = 1_000_000
 def make_session(tmp_path: Path) -> MakeSession:
     """Make a session of files, and close it as the launcher does."""
 
-    def make(files: Mapping[str, bytes], subject: str = "614173") -> SessionFolder:
-        folder = claim(tmp_path / "Dätä", subject)
+    def make(
+        files: Mapping[str, bytes], subject: str = "614173", root: Path | None = None
+    ) -> SessionFolder:
+        folder = claim(root or tmp_path / "Dätä", subject)
         for name, content in files.items():
             (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
             (folder.path / name).write_bytes(content)
@@ -114,3 +117,12 @@ def begin_transfer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte of room on a disk."""
+    with (disk / "hog").open("wb", buffering=0) as stream:
+        for size in (MB // 10, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    stream.write(bytes(size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,9 +12,13 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from openscope_experimental_launcher.errors import LauncherError
+from openscope_experimental_launcher.amending import close_again
+from openscope_experimental_launcher.errors import LauncherError, TransferError
 from openscope_experimental_launcher.freeing import apart, check_copy, free, known_copies, removable
+from openscope_experimental_launcher.recovery import adopted
 from openscope_experimental_launcher.session.folder import SessionFolder
+from openscope_experimental_launcher.session.journal import ManifestSealed
+from openscope_experimental_launcher.session.manifest import seal
 from openscope_experimental_launcher.session.record import read_record
 from transfer.conftest import MakeSession, content_of, files_in
 
@@ -114,12 +120,73 @@ def test_one_copy_under_two_names_is_one(session: SessionFolder, copies: list[Pa
 def test_data_that_no_copy_has_are_never_removed(
     session: SessionFolder, copies: list[Path]
 ) -> None:
-    good = [check_copy(session, copy, None) for copy in known_copies(session, [])]
+    good = [check_copy(session, copy, None) for copy in known_copies(session)]
     (session.path / "new.csv").write_text("added after it was sealed")
     with pytest.raises(LauncherError) as caught:
         removable(session, None)
     assert caught.value.code == "free-not-as-sealed"
     (session.path / "new.csv").unlink()
     free(session, removable(session, None), good)
-    assert removable(session, None).files == []
+    assert not removable(session, None).files
     assert all(copy.exists() for copy in copies)
+
+
+def sealed_anew(session: SessionFolder, name: str, content: bytes) -> None:
+    """Change a file and seal the session again, as a step that is run later does."""
+    with adopted(session) as journal:
+        (session.path / name).write_bytes(content)
+        manifest = json.loads(session.manifest.read_bytes())
+        digest = hashlib.sha256(content).hexdigest()
+        manifest["files"][name] = {"size": len(content), "sha256": digest}
+        journal.record(ManifestSealed(seal(session, manifest), len(manifest["files"]), 1))
+        close_again(session, journal, None)
+
+
+@pytest.mark.parametrize("what", ["sealed anew", "changed", "a copy is away", "a copy is older"])
+def test_what_changed_while_the_question_was_read_is_not_removed(
+    session: SessionFolder, copies: list[Path], what: str
+) -> None:
+    goes = removable(session, None)
+    good = apart([check_copy(session, copy, None) for copy in known_copies(session)])
+    before = files_in(session.path)
+    if what == "sealed anew":
+        sealed_anew(session, "trials.csv", b"new results")
+    elif what == "changed":
+        (session.path / "trials.csv").write_bytes(b"2")
+    elif what == "a copy is away":
+        copies[1].rename(copies[1].with_name("unplugged"))
+    else:
+        (copies[1] / "manifest.json").write_text("{}")
+    with pytest.raises(TransferError) as caught:
+        free(session, goes, good)
+    assert caught.value.code == "free-changed-meanwhile"
+    assert files_in(session.path).keys() == before.keys()
+    assert read_record(session.journal).freed is None
+
+
+def test_a_manifest_that_was_never_sealed_proves_nothing(
+    session: SessionFolder, copies: list[Path]
+) -> None:
+    manifest = json.loads(session.manifest.read_bytes())
+    (session.path / "trials.csv").write_bytes(b"new")  # a power cut before it was sealed anew
+    digest = hashlib.sha256(b"new").hexdigest()
+    manifest["files"]["trials.csv"] = {"size": 3, "sha256": digest}
+    seal(session, manifest)
+    with pytest.raises(TransferError) as caught:
+        removable(session, None)
+    assert caught.value.code == "free-not-as-sealed" and "manifest.json" in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_nothing_is_removed_through_a_link(
+    session: SessionFolder, copies: list[Path], tmp_path: Path
+) -> None:
+    good = apart([check_copy(session, copy, None) for copy in known_copies(session)])
+    goes = removable(session, None)
+    moved = tmp_path / "moved"
+    (session.path / "video").rename(moved)
+    (session.path / "video").symlink_to(moved, target_is_directory=True)
+    assert set(removable(session, None).files) == {"trials.csv"}
+    free(session, goes, good)
+    assert (moved / "a.avi").read_bytes() == FILES["video/a.avi"]
+    assert not (session.path / "trials.csv").exists()

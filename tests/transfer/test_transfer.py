@@ -17,12 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from openscope_experimental_launcher.amending import close_again
 from openscope_experimental_launcher.delivery import deliver
 from openscope_experimental_launcher.display.transfer import TransferProgress
 from openscope_experimental_launcher.errors import SessionError
 from openscope_experimental_launcher.files import sha256_of, write_json
 from openscope_experimental_launcher.jsonl import LineLog
+from openscope_experimental_launcher.recovery import adopted
 from openscope_experimental_launcher.session.folder import SessionFolder
+from openscope_experimental_launcher.session.journal import ManifestSealed
+from openscope_experimental_launcher.session.manifest import build_manifest, seal
 from openscope_experimental_launcher.session.record import read_record
 from openscope_experimental_launcher.transfer.disk import BLOCK
 from openscope_experimental_launcher.transfer.queue import add_job, jobs
@@ -90,7 +94,14 @@ def test_what_is_away_waits_and_is_caught_up(
     for listed in (openscope("transfer", "--list"), openscope("catch-up", "--list")):
         assert str(away) in listed.stdout and str(place) not in listed.stdout
         assert "cannot be used now" in listed.stdout
+    first = jobs()[0].since
+    time.sleep(0.01)
     assert openscope("catch-up").returncode == 1
+    assert openscope("transfer", session.name).returncode == 1
+    assert openscope("transfer", session.name, "--to", str(away)).returncode == 1
+    assert jobs()[0].since == first, "it was asked for when it was first asked for"
+    asked = openscope("catch-up", session.name)
+    assert f"waits for: a copy to {away}" in asked.stdout
     away.mkdir()
     done = openscope("catch-up")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -158,6 +169,8 @@ def test_a_copy_can_be_waited_for_no_longer(
     session = make_session(FILES)
     openscope("transfer", session.name, "--to", str(tmp_path / "typo"))
     assert len(jobs()) == 1
+    done = openscope("transfer", session.name, "--to", str(tmp_path / "other"), "--forget")
+    assert done.returncode == 0 and "No copy waits there." in done.stdout and len(jobs()) == 1
     assert openscope("transfer", session.name, "--forget").returncode == 0
     assert not jobs() and files_in(session.path)["trials.csv"]
     openscope("transfer", session.name, "--to", str(tmp_path / "typo"))
@@ -177,6 +190,7 @@ def test_mistakes_are_told(
         ([session.name, "--to", str(session.path.parent)], "in the session itself"),
         (["nobody", "--to", str(place)], "no session"),
         ([session.name, "--free"], "person at a terminal"),
+        ([session.name, "--to", str(place), "--free"], "--to does not go with --free"),
     ):
         done = openscope("transfer", *arguments)
         said = done.stdout + done.stderr
@@ -323,6 +337,26 @@ def test_what_is_sealed_anew_all_the_time_waits_and_is_copied_later(
     changing = False
     assert openscope("catch-up").returncode == 0
     assert sound(place / session.name, session) and not jobs()
+
+
+def test_what_is_sealed_anew_while_the_copy_is_finished_waits(
+    begin_transfer: Begin, make_session: MakeSession, openscope: Openscope, place: Path
+) -> None:
+    session = make_session(FILES)
+    for number in range(20_000):  # looking for what was left there takes its time
+        (place / session.name / f"old/{number}").mkdir(parents=True)
+    transfer = begin_transfer(session.name, "--to", place)
+    wait_for(lambda: read_record(session.journal).copies)
+    with adopted(session) as journal:
+        (session.path / "late.csv").write_bytes(b"late")
+        manifest = build_manifest(session, session={})
+        journal.record(ManifestSealed(seal(session, manifest), len(manifest["files"]), 1))
+        add_job(session.path, str(place), why="The session was changed.")
+        close_again(session, journal, None)
+    said, _ = transfer.communicate(timeout=100)
+    assert len(jobs(session.path)) == 1, said
+    assert openscope("catch-up").returncode == 0
+    assert not jobs() and (place / session.name / "late.csv").read_bytes() == b"late"
 
 
 def test_one_that_is_about_to_end_with_the_same_copy_is_waited_for(

@@ -42,7 +42,8 @@ def main(args: argparse.Namespace) -> int:
     codes = [EXIT_OK]
     for folder in folders:
         waiting = read_record(folder.journal).pending_steps()
-        sys.stdout.write(f"{folder.path}\n  waits for: {', '.join(waiting) or 'nothing'}\n")
+        named = [*waiting, *_copies_of(folder)] or ["nothing"]
+        sys.stdout.write(f"{folder.path}\n  waits for: {', '.join(named)}\n")
         if waiting and not args.list:
             codes.append(_catch_up(folder))
     if copies:
@@ -50,9 +51,20 @@ def main(args: argparse.Namespace) -> int:
     return max(codes)
 
 
+def _copies_of(folder: SessionFolder) -> list[str]:
+    """What is still to be made of a session elsewhere, in words."""
+    from ..transfer.flags import flags
+    from ..transfer.queue import jobs
+
+    copies = [f"a copy to {job.to}" for job in jobs(folder.path)]
+    return copies + [f"the manifest {flag.file}" for flag in flags(folder.path)]
+
+
 def _catch_up(folder: SessionFolder) -> int:
     from ..amending import catch_up
+    from ..closing import left_open
     from ..display.screens import show_error
+    from ..session.state import fallback_journal
     from .step import tell, whoever_is_there
 
     person = whoever_is_there()
@@ -60,6 +72,10 @@ def _catch_up(folder: SessionFolder) -> int:
         ended = catch_up(folder, person=person)
     except LauncherError as error:
         show_error(error)
+        return EXIT_FAILED
+    except OSError as error:  # its disk is full, or away
+        kept = fallback_journal(folder.path)
+        show_error(left_open(folder, kept, error, again="catch-up"))
         return EXIT_FAILED
     if not ended:
         sys.stdout.write("  It needs a person at a terminal.\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_OK, TransferError
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from ..session.folder import SessionFolder
 
 
-def free_session(folder: SessionFolder, places: Sequence[str]) -> int:
+def free_session(folder: SessionFolder) -> int:
     """Verify copies of a session, ask, and remove its data here; returns the exit code.
 
     Args:
         folder: the session folder.
-        places: folders that copies lie below, besides those that are known.
 
     Raises:
         TransferError: there are no two good copies, or nobody is there to be asked.
@@ -37,7 +36,7 @@ def free_session(folder: SessionFolder, places: Sequence[str]) -> int:
     if not what.files:
         sys.stdout.write(f"{folder.path}: no data are here.\n")
         return EXIT_OK
-    checked = [check_copy(folder, copy, _progress(copy)) for copy in known_copies(folder, places)]
+    checked = [check_copy(folder, copy, _progress(copy)) for copy in known_copies(folder)]
     for copy in checked:
         sys.stdout.write(f"{copy.folder}: {copy.problem or 'every byte is as it was sealed'}\n")
     good = apart(checked)

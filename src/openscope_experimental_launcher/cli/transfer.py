@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--free",
         action="store_true",
-        help="verify two copies byte for byte again, ask, and then remove the data here; the "
-        "records stay",
+        help="verify two copies that were made before, byte for byte again, ask, and then remove "
+        "the data here; the records stay; without --to",
     )
 
 
@@ -190,20 +190,29 @@ def _forget(named: Sequence[str], places: Sequence[str]) -> int:
         of_it = session in wanted or Path(session).name in wanted
         return of_it and (not places or place in places)
 
-    for job in jobs():
-        if is_meant(job.session, job.to):
-            forget_job(job)
-            sys.stdout.write(f"{job.session}: no copy to {job.to} is waited for.\n")
-    for flag in flags():
-        if is_meant(flag.session, flag.folder):
-            forget_flag(flag)
-            sys.stdout.write(f"{flag.session}: {flag.file} is not written.\n")
+    copies = [job for job in jobs() if is_meant(job.session, job.to)]
+    for job in copies:
+        forget_job(job)
+        sys.stdout.write(f"{job.session}: no copy to {job.to} is waited for.\n")
+    manifests = [flag for flag in flags() if is_meant(flag.session, flag.folder)]
+    for flag in manifests:
+        forget_flag(flag)
+        sys.stdout.write(f"{flag.session}: {flag.file} is not written.\n")
+    if not copies and not manifests:
+        sys.stdout.write("No copy waits there.\n" if places else "No copy waits.\n")
     return EXIT_OK
 
 
 def _free(folders: Sequence[SessionFolder], places: Sequence[str]) -> int:
     from .freeing import free_session
 
+    if places:
+        raise TransferError(
+            "--to does not go with --free, which makes no copies.",
+            code="free-with-to",
+            fix="Copy first, with --to and without --free: a copy that is there is only verified. "
+            "Then: openscope transfer SESSION --free",
+        )
     if not folders:
         raise _usage("A session is missing.", "Name the one whose data are to be removed.")
-    return max(free_session(folder, places) for folder in folders)
+    return max(free_session(folder) for folder in folders)

@@ -12,6 +12,7 @@ from ..errors import TransferError
 from ..files import sha256_of
 from ..session.folder import SessionFolder
 from ..session.journal import iso_now
+from ..transfer.claims import claim_copy
 from ..transfer.engine import Copying
 from ..transfer.failures import in_words
 from ..transfer.journals import bring_journal
@@ -43,8 +44,13 @@ def archive(
     items = [Item(name, sealed.get(name, "")) for name in files if name != JOURNAL]
     begun = iso_now()
     with ExitStack() as held:
+        with_journal = {
+            place: JOURNAL in files and goes(JOURNAL, place, routes) for place in destinations
+        }
         places = {
-            place: held.enter_context(_opened(place, session, routes, wanted))
+            place: held.enter_context(
+                _opened(place, session, routes, wanted, with_journal=with_journal[place])
+            )
             for place in destinations
         }
         with TransferProgress(session.name) as progress:
@@ -58,7 +64,7 @@ def archive(
             ).run()
         results = []
         for destination, place in places.items():
-            has_journal = JOURNAL in files and goes(JOURNAL, destination, routes)
+            has_journal = with_journal[destination]
             outcome = outcomes[place]
             if outcome.complete:
                 at(place, partial(_end, session, place, outcome, wanted, begun, has_journal))
@@ -68,7 +74,12 @@ def archive(
 
 @contextmanager
 def _opened(
-    destination: Destination, session: Path, routes: set[str], wanted: ArchiverParameters
+    destination: Destination,
+    session: Path,
+    routes: set[str],
+    wanted: ArchiverParameters,
+    *,
+    with_journal: bool,
 ) -> Iterator[Place]:
     trust = Trust(trust_file(session, destination.folder), wanted.checksum_algo)
     try:
@@ -79,6 +90,7 @@ def _opened(
             trust=trust,
             make_root=True,
             skip_there=wanted.skip_completed,
+            claim=partial(claim_copy, session, with_journal=with_journal),
         )
     finally:
         trust.close()
@@ -110,9 +122,12 @@ def _result(
     destination: Destination, place: Place, outcome: Outcome, has_journal: bool
 ) -> StepResult:
     kind = destination.kind
+    if isinstance(place.failure, TransferError):  # a person has to do something about it
+        error = place.failure
+        return StepResult(False, f"{kind}: {error.where}: {error.message} {error.fix}")
     if place.failure is not None:
         words = f"{kind}: {destination.folder} cannot be written ({in_words(place.failure)})."
-        return StepResult(False, words, pending=not isinstance(place.failure, TransferError))
+        return StepResult(False, words, pending=True)
     if not outcome.complete:
         for error in outcome.failures.values():
             print(error.render(), flush=True)  # noqa: T201 - for the step's log

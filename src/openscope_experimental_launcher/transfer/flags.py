@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import TransferError
-from ..files import sync_folder, write_json
+from ..files import sync_folder
 from ..session.folder import NAME_PATTERN, SessionFolder
 from ..session.journal import iso_now
 from ..session.state import short_hash, state_folder
+from .queue import write_waiting
 
 _SCHEMAS = (
     "acquisition.json",
@@ -68,10 +69,12 @@ class Flag(NamedTuple):
 
 
 def keep_flag(flag: Flag) -> None:
-    """Note that a manifest is to be written, or why it was not."""
-    file = _kept(flag)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, flag._replace(since=flag.since or iso_now())._asdict(), mode=0o600)
+    """Note that a manifest is to be written, or why it was not.
+
+    Raises:
+        TransferError: the launcher's state folder cannot be written.
+    """
+    write_waiting(_kept(flag), flag._replace(since=flag.since or iso_now())._asdict())
 
 
 def forget_flag(flag: Flag) -> None:

@@ -10,10 +10,12 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..errors import TransferError
 from ..files import write_json
 from ..locks import ProcessLock
 from ..session.journal import iso_now
@@ -70,17 +72,44 @@ def add_job(session: Path, to: str, *, as_is: bool = False, why: str = "") -> Jo
         session: absolute path of the session folder.
         to: the folder, absolute.
         as_is, why: see `Job`.
+
+    Returns:
+        It; one that waits already is asked for since it was first.
     """
     job = Job(str(session), str(Path(to)), iso_now(), as_is, why)
     known = next((other for other in jobs(session) if other.key == job.key), None)
-    keep_job(job._replace(since=known.since) if known else job)
+    if known:
+        job = job._replace(since=known.since)
+    keep_job(job)
     return job
 
 
 def keep_job(job: Job) -> None:
-    """Write down what is known of a copy that is still to be made."""
-    _queue().mkdir(parents=True, exist_ok=True)
-    write_json(_queue() / f"{job.key}.json", job._asdict(), mode=0o600)
+    """Write down what is known of a copy that is still to be made.
+
+    Raises:
+        TransferError: the launcher's state folder cannot be written.
+    """
+    write_waiting(_queue() / f"{job.key}.json", job._asdict())
+
+
+def write_waiting(file: Path, value: Mapping[str, Any]) -> None:
+    """Write down something that waits into the launcher's state folder.
+
+    Raises:
+        TransferError: that cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, value, mode=0o600)
+    except OSError as error:
+        raise TransferError(
+            f"It cannot be noted what waits: {error.strerror or error}.",
+            code="state-folder-unwritable",
+            where=str(file.parent),
+            fix="Make room on its disk, or make it writable. A session that two copies were made "
+            "of makes room with openscope transfer SESSION --free.",
+        ) from error
 
 
 def forget_job(job: Job) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,8 +49,9 @@ class Trust:
         self._log: LineLog | None = None
         if file is not None:
             self._read(file)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._log = LineLog(file)
+            with suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._log = LineLog(file)
 
     def _read(self, file: Path) -> None:
         for line in read_lines(file):
@@ -82,7 +84,7 @@ class Trust:
         self._lines[name] = _Line(source, copy, digest)
         if self._log is not None:
             line = {"name": name, "source": source, "copy": copy, "digest": digest}
-            with self._writing:
+            with self._writing, suppress(OSError):  # a full disk; see above
                 self._log.append({**line, "by": self._algorithm}, sync=False)
 
     def close(self) -> None:

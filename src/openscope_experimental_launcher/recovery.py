@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,11 +20,21 @@ from .closing import Closing, close_session, left_open
 from .engines import get_engine
 from .errors import EngineError, Finding, SessionError, attempt
 from .locks import ProcessLock
-from .session.folder import SessionFolder
+from .session.folder import SessionFolder, plain_path
 from .session.journal import AcquisitionJudged, Journal, finding_event
 from .session.past import read_past
 from .session.record import SessionRecord, read_record
-from .session.state import fallback_journal, forget_session, open_sessions, session_lock
+from .session.state import (
+    as_noted,
+    fallback_journal,
+    forget_session,
+    has_journal,
+    has_launcher,
+    is_noted_open,
+    open_sessions,
+    session_key,
+    session_lock,
+)
 from .steps.kept import kept_session
 from .steps.phase import complete_archives, run_phase
 from .supervision.judgement import Judgement, judge_end
@@ -78,8 +88,26 @@ def look_at(folder: SessionFolder) -> OpenSession:
     """The state of one session; changes nothing.
 
     Raises:
-        SessionError: the folder is no session.
+        SessionError: the folder is no session, or cannot be read.
     """
+    try:
+        return _look_at(folder)
+    except SessionError:
+        raise
+    except OSError as error:
+        raise _unreadable(folder.path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> SessionError:
+    return SessionError(
+        f"This cannot be read: {error.strerror or error}.",
+        code="session-unreadable",
+        where=str(path),
+        fix=f"Bring its disk back, or check it; then: openscope recover {path}",
+    )
+
+
+def _look_at(folder: SessionFolder) -> OpenSession:
     if not folder.journal.is_file():
         raise SessionError(
             "This is no session folder: it has no journal.",
@@ -97,27 +125,50 @@ def state_of(folder: SessionFolder, record: SessionRecord) -> State:
         return "closed"
     if _is_elsewhere(folder, record):
         return "elsewhere"
-    lock = session_lock(folder.path)
-    if not lock.acquire():
+    if has_launcher(folder.path):
         return "running"
-    lock.release()
     return "unattended" if any(map(guard_lives, runs_of(folder))) else "interrupted"
 
 
 def _is_elsewhere(folder: SessionFolder, record: SessionRecord) -> bool:
     host = record.opened.get("host")
-    return bool(host) and host != platform.node() and folder.path not in open_sessions()
+    return bool(host) and host != platform.node() and not is_noted_open(folder.path)
 
 
-def find_open(roots: Iterable[Path] = ()) -> list[OpenSession]:
-    """Sessions that were never closed: those this machine knows of, and those below `roots`."""
-    folders = dict.fromkeys(open_sessions())
-    for root in roots:
-        folders |= {journal.parent.absolute(): None for journal in root.glob("*/journal.jsonl")}
-        if (root / "journal.jsonl").is_file():
-            folders[root.absolute()] = None
-    looked = [look_at(SessionFolder(folder)) for folder in folders]
-    return [session for session in looked if session.state != "closed"]
+def find_open(
+    root: Path | None = None, *, on_failure: Callable[[SessionError], object] = lambda _: None
+) -> list[OpenSession]:
+    """Sessions that were never closed.
+
+    Args:
+        root: a folder of sessions, to find those in it; None for all that this machine knows of.
+        on_failure: told of each session that cannot be read. It keeps none of the others back.
+
+    Raises:
+        SessionError: `root` cannot be read.
+    """
+    found = []
+    for folder in open_sessions(unsure=True) if root is None else _in_folder(plain_path(root)):
+        try:
+            session = look_at(SessionFolder(folder))
+        except SessionError as error:
+            on_failure(error)
+            continue
+        if session.state != "closed":
+            found.append(session)
+    return found
+
+
+def _in_folder(root: Path) -> list[Path]:
+    """The sessions in a folder, and the open ones that are known to lie deeper in it."""
+    within = Path(session_key(root))
+    known = {session_key(folder): folder for folder in open_sessions(unsure=True)}
+    deep = {key: folder for key, folder in known.items() if within in Path(key).parents}
+    try:
+        inside = [path for path in sorted(root.iterdir()) if has_journal(path, unsure=True)]
+    except OSError as error:
+        raise _unreadable(root, error) from error
+    return list(({session_key(folder): folder for folder in inside} | deep).values())
 
 
 def find_session(named: str) -> SessionFolder:
@@ -126,10 +177,10 @@ def find_session(named: str) -> SessionFolder:
     Raises:
         SessionError: there is none, or several.
     """
-    path = Path(named).expanduser().absolute()
-    if (path / "journal.jsonl").is_file():
-        return SessionFolder(path)
-    for folder in open_sessions():
+    path = plain_path(Path(named).expanduser())
+    if has_journal(path):
+        return SessionFolder(as_noted(path))
+    for folder in open_sessions(unsure=True):
         if folder.name == named:
             return SessionFolder(folder)
     from .session.index import locate

@@ -218,13 +218,20 @@ def adopted(folder: SessionFolder) -> Iterator[Journal]:
         lock.release()
 
 
-def recover(folder: SessionFolder, *, from_elsewhere: bool = False) -> SessionRecord:
+def recover(
+    folder: SessionFolder,
+    *,
+    from_elsewhere: bool = False,
+    on_ended: Callable[[], object] = lambda: None,
+) -> SessionRecord:
     """Close a session that has lost its launcher; if its acquisition still runs, wait for its end
     first. Nothing is done to a session that is closed.
 
     Args:
         folder: the session folder.
         from_elsewhere: whether somebody knows that the other computer runs it no more.
+        on_ended: called when nothing of its acquisition runs any more, and only records are left
+            to be finished.
 
     Raises:
         SessionError: another launcher holds it, another computer may be running it, or a record
@@ -243,14 +250,14 @@ def recover(folder: SessionFolder, *, from_elsewhere: bool = False) -> SessionRe
             f"openscope recover {folder.path} --from-elsewhere",
         )
     try:
-        return _recover(folder)
+        return _recover(folder, on_ended)
     except SessionError:
         raise
     except OSError as error:
         raise left_open(folder, fallback_journal(folder.path), error) from error
 
 
-def _recover(folder: SessionFolder) -> SessionRecord:
+def _recover(folder: SessionFolder, on_ended: Callable[[], object]) -> SessionRecord:
     with adopted(folder) as journal, ExitStack() as held:
         for run_folder in runs_of(folder):
             # Holding the guard's lock, so that none that was ordered can still start.
@@ -260,6 +267,7 @@ def _recover(folder: SessionFolder) -> SessionRecord:
                 if guard_lock.acquire():
                     break
             held.callback(guard_lock.release)
+        on_ended()
         record = read_record(folder.journal)
         if not record.outcome:
             _judge(folder, journal, record)

@@ -92,12 +92,18 @@ def see_to(session: OpenSession, say: Callable[[str], object], *, from_elsewhere
         say(f"  Closed: {record.outcome}. {record.reason}\n")
 
 
-def close_lost(folder: SessionFolder, *, from_elsewhere: bool = False) -> SessionRecord:
+def close_lost(
+    folder: SessionFolder,
+    *,
+    from_elsewhere: bool = False,
+    on_ended: Callable[[], object] = lambda: None,
+) -> SessionRecord:
     """Close a session that has lost its launcher, and begin what is made of every closed session.
 
     Args:
         folder: the session folder.
         from_elsewhere: whether somebody knows that the other computer runs it no more.
+        on_ended: called when nothing of its acquisition runs any more.
 
     Raises:
         LauncherError: it cannot be closed now.
@@ -106,7 +112,7 @@ def close_lost(folder: SessionFolder, *, from_elsewhere: bool = False) -> Sessio
     from ..recovery import recover
     from ..session.past import read_past
 
-    record = recover(folder, from_elsewhere=from_elsewhere)
+    record = recover(folder, from_elsewhere=from_elsewhere, on_ended=on_ended)
     asked = read_past(folder).processed
     begin_afterwards(
         folder.path,

@@ -11,26 +11,31 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from .closing import Closing, close_session, left_open
+from .closing import Closing, close_session, finish_closing, left_open
 from .engines import get_engine
 from .errors import EngineError, Finding, SessionError, attempt
+from .files import sha256_of
 from .locks import ProcessLock
 from .session.folder import SessionFolder, plain_path
-from .session.journal import AcquisitionJudged, Journal, finding_event
+from .session.journal import AcquisitionJudged, Journal, ManifestSealed, finding_event
+from .session.manifest import read_manifest
 from .session.past import read_past
 from .session.record import SessionRecord, read_record
 from .session.state import (
     as_noted,
     fallback_journal,
+    forget_sealing,
     forget_session,
     has_journal,
     has_launcher,
     is_noted_open,
+    note_for_history,
+    noted_sealing,
     open_sessions,
     session_key,
     session_lock,
@@ -45,6 +50,7 @@ from .supervision.supervisor import (
     guard_lives,
     runs_of,
 )
+from .transfer.queue import add_job
 
 State = Literal["closed", "running", "unattended", "interrupted", "elsewhere"]
 
@@ -192,7 +198,8 @@ def find_session(named: str) -> SessionFolder:
 def adopted(folder: SessionFolder) -> Iterator[Journal]:
     """Become the launcher of a session that has lost its own: hold its lock and write its journal.
 
-    What holds it for a moment, such as a report that is sealed, is waited for.
+    If it is a closed one, and sealing it anew was cut off, that is finished first. What holds it
+    for a moment, such as a report that is sealed, is waited for.
 
     Raises:
         SessionError: another launcher holds it.
@@ -212,10 +219,57 @@ def adopted(folder: SessionFolder) -> Iterator[Journal]:
     journal = Journal(fallback_journal(folder.path))
     try:
         journal.open(folder.journal)
+        if noted_sealing(folder.path):
+            _finish_sealing(folder, journal)
         yield journal
     finally:
         journal.close()
         lock.release()
+
+
+def finish_sealing(folder: SessionFolder) -> None:
+    """Finish sealing a closed session anew, where that was cut off.
+
+    Raises:
+        SessionError: another launcher holds the session.
+    """
+    if noted_sealing(folder.path):
+        with adopted(folder):
+            """Whoever adopts it finishes that first."""
+
+
+def _finish_sealing(folder: SessionFolder, journal: Journal) -> None:
+    """Finish what a crash or a power cut left of sealing a closed session anew. A manifest that is
+    not the one that was to be sealed is left as it is, to be found as damaged."""
+    record, sought = read_record(folder.journal), noted_sealing(folder.path)
+    if record.closed is not None and folder.manifest.is_file():
+        is_new = sha256_of(folder.manifest) == sought
+        if is_new and sought != (record.sealed or {}).get("sha256"):
+            record_sealing(folder, journal, sought, read_manifest(folder)["files"])
+        if is_new:
+            by = record.closed.get("closed_by")
+            closing = Closing(folder, journal, "recovery" if by == "recovery" else "launcher")
+            finish_closing(closing, read_record(folder.journal))
+            note_for_history(folder.path)
+    forget_sealing(folder.path)
+
+
+def record_sealing(
+    folder: SessionFolder, journal: Journal, sha256: str, files: Mapping[str, Any]
+) -> None:
+    """Record that a closed session was sealed anew; its copies are now older than it.
+
+    Args:
+        folder: the session folder.
+        journal: its journal, adopted.
+        sha256: the checksum of its new manifest.
+        files: what that lists.
+    """
+    size = sum(entry["size"] for entry in files.values())
+    journal.record(ManifestSealed(sha256, len(files), size))
+    record = read_record(folder.journal)
+    for copy in record.copies if record.freed is None else ():
+        add_job(folder.path, str(copy.get("destination", "")), why="The session was changed.")
 
 
 def recover(
@@ -225,7 +279,7 @@ def recover(
     on_ended: Callable[[], object] = lambda: None,
 ) -> SessionRecord:
     """Close a session that has lost its launcher; if its acquisition still runs, wait for its end
-    first. Nothing is done to a session that is closed.
+    first. Of a session that is closed, only a sealing that was cut off is finished.
 
     Args:
         folder: the session folder.
@@ -239,8 +293,9 @@ def recover(
     """
     session = look_at(folder)
     if session.state == "closed":
+        finish_sealing(folder)
         forget_session(folder.path)
-        return session.record
+        return read_record(folder.journal)
     if session.state == "elsewhere" and not from_elsewhere:
         raise SessionError(
             "Another computer opened this session and may still be running it.",

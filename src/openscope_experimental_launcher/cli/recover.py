@@ -69,22 +69,32 @@ def find(root: str | None, on_failure: Callable[[LauncherError], object]) -> lis
         LauncherError: there is no such folder or session.
     """
     from ..recovery import find_open, find_session, look_at
-    from ..session.state import has_journal
+    from ..session.folder import SessionFolder
+    from ..session.state import cut_off_sealings, has_journal
 
     path = Path(root).expanduser() if root else None
     if root and path and (has_journal(path, unsure=True) or not os.path.isdir(path)):  # noqa: PTH112 - a disk may fail
         return [look_at(find_session(root))]
-    return find_open(path, on_failure=on_failure)
+    found = find_open(path, on_failure=on_failure)
+    if path is None:
+        found += [look_at(SessionFolder(folder)) for folder in cut_off_sealings()]
+    return found
 
 
 def see_to(session: OpenSession, say: Callable[[str], object], *, from_elsewhere: bool) -> None:
     """Close a session that was found, unless its launcher is at work on it."""
     from ..recovery import recover
+    from ..session.state import noted_sealing
 
     if session.state == "running":
         say(f"  To end it: openscope stop {session.folder.name}\n")
     elif session.state == "closed":
-        recover(session.folder)  # a closing may have been cut off at its very end
+        cut_off = noted_sealing(session.folder.path)
+        record = recover(session.folder)  # its closing may have been cut off at its very end
+        if cut_off and (record.sealed or {}).get("sha256") == cut_off:
+            say("  Sealing it anew, which was cut off, is finished.\n")
+        elif cut_off:
+            say(f"  Sealing it anew was cut off; see: openscope verify {session.folder.name}\n")
     else:
         if session.state == "unattended":
             say("  Waiting for the end of its acquisition (openscope stop ends it) …\n")

@@ -8,7 +8,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from ..files import replace_file
+from ..files import replace_file, write_atomic
 from ..locks import ProcessLock, is_held
 
 STATE_VARIABLE = "OPENSCOPE_STATE_DIRECTORY"
@@ -177,6 +177,36 @@ def has_journal(session_folder: Path, *, unsure: bool = False) -> bool:
         return unsure
 
 
+def note_sealing(session_folder: Path, sha256: str) -> None:
+    """Note which manifest a closed session is about to be sealed with anew: if that is cut off
+    before the journal says so, this tells it from a manifest that was damaged."""
+    note = _sealing(session_folder)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(note, f"{sha256}\n{session_folder}".encode("utf-8", "surrogateescape"))
+
+
+def noted_sealing(session_folder: Path) -> str:
+    """The SHA-256 of the manifest that a session was about to be sealed with; empty when its last
+    sealing is over."""
+    return _read_note(_sealing(session_folder)).partition("\n")[0]
+
+
+def forget_sealing(session_folder: Path) -> None:
+    """Note that a session was sealed anew, and closed."""
+    _sealing(session_folder).unlink(missing_ok=True)
+
+
+def cut_off_sealings() -> list[Path]:
+    """Folders of the closed sessions whose sealing was begun, and is not going on now."""
+    notes = sorted((state_folder() / "sealing").glob("*.txt"))
+    named = [Path(folder) for note in notes if (folder := _read_note(note).partition("\n")[2])]
+    return [folder for folder in named if has_journal(folder) and not has_launcher(folder)]
+
+
+def _sealing(session_folder: Path) -> Path:
+    return state_folder() / "sealing" / f"{session_hash(session_folder)}.txt"
+
+
 def note_pending(session_folder: Path, pending: bool) -> None:
     """Note whether a closed session has steps that are to be done later."""
     note = _pending_session(session_folder)
@@ -207,11 +237,15 @@ def _named_in(kind: str, *, unsure: bool = False) -> list[Path]:
 
 
 def _named_by(note: Path) -> Path | None:
-    try:
-        named = note.read_text("utf-8", "surrogateescape")
-    except (FileNotFoundError, PermissionError):  # another launcher is dealing with it
-        return None
+    named = _read_note(note)
     return Path(named) if named else None  # an empty one is being written
+
+
+def _read_note(note: Path) -> str:
+    try:
+        return note.read_text("utf-8", "surrogateescape")
+    except (FileNotFoundError, PermissionError):  # another launcher is dealing with it
+        return ""
 
 
 def _write_note(note: Path, named: Path) -> None:

@@ -26,6 +26,7 @@ from .session.journal import Event, Journal, StepFinished
 from .session.manifest import listed_files, read_manifest, seal
 from .session.record import SessionRecord, read_record
 from .session.state import forget_sealing, note_for_history, note_sealing
+from .session.unclosed import not_closed
 from .steps import get_step, is_installed
 from .steps.kept import Kept, kept_session
 from .steps.phase import complete_archives
@@ -136,7 +137,7 @@ def complete(
             manifest cannot be used.
     """
     try:
-        _closed_record(folder)
+        _closed_record(folder, adopted=False)
         # Made before the session is held: whoever wants to work on it need not wait.
         made = make_records(folder, given) if metadata else None
         html = _report_of(folder, made) if report else None
@@ -190,15 +191,10 @@ def _archive_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:
     _run(_archivers([], kept, changed=True), session, journal, Person(), sealed=True)
 
 
-def _closed_record(folder: SessionFolder) -> SessionRecord:
+def _closed_record(folder: SessionFolder, *, adopted: bool = True) -> SessionRecord:
     record = read_record(folder.journal)
     if record.closed is None:
-        raise SessionError(
-            "This session was never closed.",
-            code="session-not-closed",
-            where=str(folder.path),
-            fix=f"Close it first: openscope recover {folder.path}",
-        )
+        raise not_closed(folder, "This session was never closed.", adopted=adopted)
     return record
 
 

@@ -269,3 +269,28 @@ def test_those_who_only_look_do_not_see_each_other(workplace: Path) -> None:
         looking.kill()
         looking.communicate()
         lock.release()
+
+
+# -- what needs a closed one -----------------------------------------------------------------------
+
+
+def test_what_needs_a_closed_session_says_that_this_one_still_runs(
+    running: tuple[Path, subprocess.Popen[bytes]], openscope: Openscope
+) -> None:
+    session, launcher = running
+    for verb in ("verify", "validate", "metadata"):
+        done = openscope(verb, str(session))
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and "still running" in said, f"{verb}: {said}"
+        assert f"openscope stop {session.name}" in said and "openscope recover" not in said
+    assert launcher.poll() is None and "session.closed" not in names(session)
+
+
+def test_what_needs_a_closed_session_says_how_to_close_it(
+    workplace: Path, openscope: Openscope
+) -> None:
+    session = interrupted(workplace / "data" / NAME)
+    for verb in ("verify", "validate", "metadata"):
+        done = openscope(verb, str(session))
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and f"openscope recover {session}" in said, f"{verb}: {said}"

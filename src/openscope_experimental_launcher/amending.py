@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
@@ -18,19 +19,19 @@ from .errors import SessionError, StepError
 from .files import sha256_of, write_atomic
 from .metadata.aind.making import Made, make_records, write_records
 from .parameters.wording import printable
-from .recovery import adopted
+from .recovery import adopted, record_sealing
 from .report import REPORT_NAME, make_report, report_unwritable
 from .session.folder import SessionFolder
-from .session.journal import Event, Journal, ManifestSealed, StepFinished
+from .session.journal import Event, Journal, StepFinished
 from .session.manifest import listed_files, read_manifest, seal
 from .session.record import SessionRecord, read_record
-from .session.state import note_for_history
+from .session.state import forget_sealing, note_for_history, note_sealing
+from .session.unclosed import not_closed
 from .steps import get_step, is_installed
 from .steps.kept import Kept, kept_session
 from .steps.phase import complete_archives
 from .steps.pipeline import PlannedStep, ad_hoc_step, plan_steps
 from .steps.runner import StepSession, comes_sealed, run_steps
-from .transfer.queue import add_job
 
 _ByName = Mapping[str, tuple[int, int]]
 
@@ -136,7 +137,7 @@ def complete(
             manifest cannot be used.
     """
     try:
-        _closed_record(folder)
+        _closed_record(folder, adopted=False)
         # Made before the session is held: whoever wants to work on it need not wait.
         made = make_records(folder, given) if metadata else None
         html = _report_of(folder, made) if report else None
@@ -190,15 +191,10 @@ def _archive_again(folder: SessionFolder, journal: Journal, kept: Kept) -> None:
     _run(_archivers([], kept, changed=True), session, journal, Person(), sealed=True)
 
 
-def _closed_record(folder: SessionFolder) -> SessionRecord:
+def _closed_record(folder: SessionFolder, *, adopted: bool = True) -> SessionRecord:
     record = read_record(folder.journal)
     if record.closed is None:
-        raise SessionError(
-            "This session was never closed.",
-            code="session-not-closed",
-            where=str(folder.path),
-            fix=f"Close it first: openscope recover {folder.path}",
-        )
+        raise not_closed(folder, "This session was never closed.", adopted=adopted)
     return record
 
 
@@ -335,12 +331,8 @@ def _seal_anew(folder: SessionFolder, journal: Journal, before: _ByName) -> bool
         path = folder.path / name
         files[name] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
     manifest["files"] = dict(sorted(files.items(), key=lambda item: Path(item[0]).parts))
-    digest = seal(folder, manifest)
-    size = sum(entry["size"] for entry in files.values())
-    journal.record(ManifestSealed(digest, len(files), size))
-    record = read_record(folder.journal)
-    for copy in record.copies if record.freed is None else ():  # now older than the session
-        add_job(folder.path, str(copy.get("destination", "")), why="The session was changed.")
+    digest = seal(folder, manifest, beforehand=partial(note_sealing, folder.path))
+    record_sealing(folder, journal, digest, files)
     return True
 
 
@@ -361,4 +353,5 @@ def close_again(folder: SessionFolder, journal: Journal, kept: Kept | None) -> N
             kept.parameters, folder, closed, rehearsal=kept.rehearsal
         )
     finish_closing(closing, record)
+    forget_sealing(folder.path)
     note_for_history(folder.path)

@@ -45,9 +45,14 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     """Write `value` as indented UTF-8 JSON with `write_atomic`."""
+    write_atomic(path, json_bytes(value), mode=mode)
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as indented UTF-8 JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     # Half a character, which UTF-8 has not, becomes \\udxxx, which JSON reads as the same.
-    write_atomic(path, text.encode("utf-8", "backslashreplace"), mode=mode)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -34,8 +34,8 @@ if sys.platform == "win32":
             ("hEvent", wintypes.HANDLE),
         )
 
-    def _lock(fd: int, *, wait: bool) -> bool:
-        flags = _EXCLUSIVE | (0 if wait else _FAIL_IMMEDIATELY)
+    def _lock(fd: int, *, wait: bool, shared: bool) -> bool:
+        flags = (0 if shared else _EXCLUSIVE) | (0 if wait else _FAIL_IMMEDIATELY)
         handle = wintypes.HANDLE(msvcrt.get_osfhandle(fd))
         if _kernel32.LockFileEx(handle, flags, 0, 1, 0, ctypes.byref(_Overlapped())):
             return True
@@ -53,9 +53,10 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(fd: int, *, wait: bool) -> bool:
+    def _lock(fd: int, *, wait: bool, shared: bool) -> bool:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(fd, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
         return True
@@ -82,7 +83,12 @@ class ProcessLock:
         return self._fd is not None
 
     def acquire(
-        self, *, wait: bool = False, patience_s: float = 0.0, holder: dict[str, Any] | None = None
+        self,
+        *,
+        wait: bool = False,
+        patience_s: float = 0.0,
+        holder: dict[str, Any] | None = None,
+        shared: bool = False,
     ) -> bool:
         """Take the lock.
 
@@ -91,6 +97,7 @@ class ProcessLock:
             patience_s: seconds to try again: whoever only looks whether a lock is held holds it
                 for an instant, so that one refusal means nothing.
             holder: JSON object shown to those who are refused.
+            shared: for those who only look, who then do not take each other for its holder.
 
         Returns:
             Whether the lock is held now.
@@ -102,7 +109,9 @@ class ProcessLock:
         fd = os.open(self.path, flags, 0o600)
         deadline = time.monotonic() + patience_s
         try:
-            while not (locked := _lock(fd, wait=wait)) and time.monotonic() < deadline:
+            while (
+                not (locked := _lock(fd, wait=wait, shared=shared)) and time.monotonic() < deadline
+            ):
                 time.sleep(_LOOK_S)
         except BaseException:
             os.close(fd)
@@ -149,10 +158,11 @@ class ProcessLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the lock on `path` at this moment."""
+    """Whether some process holds the lock on `path` at this moment; others that ask the same are
+    not taken for it."""
     if not path.exists():
         return False
     probe = ProcessLock(path)
-    free = probe.acquire()
+    free = probe.acquire(shared=True)
     probe.release()
     return not free

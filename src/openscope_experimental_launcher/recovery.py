@@ -11,20 +11,35 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from .closing import Closing, close_session, left_open
+from .closing import Closing, close_session, finish_closing, left_open
 from .engines import get_engine
 from .errors import EngineError, Finding, SessionError, attempt
+from .files import sha256_of
 from .locks import ProcessLock
-from .session.folder import SessionFolder
-from .session.journal import AcquisitionJudged, Journal, finding_event
+from .session.folder import SessionFolder, plain_path
+from .session.journal import AcquisitionJudged, Journal, ManifestSealed, finding_event
+from .session.manifest import read_manifest
 from .session.past import read_past
 from .session.record import SessionRecord, read_record
-from .session.state import fallback_journal, forget_session, open_sessions, session_lock
+from .session.state import (
+    as_noted,
+    fallback_journal,
+    forget_sealing,
+    forget_session,
+    has_journal,
+    has_launcher,
+    is_noted_open,
+    note_for_history,
+    noted_sealing,
+    open_sessions,
+    session_key,
+    session_lock,
+)
 from .steps.kept import kept_session
 from .steps.phase import complete_archives, run_phase
 from .supervision.judgement import Judgement, judge_end
@@ -35,6 +50,7 @@ from .supervision.supervisor import (
     guard_lives,
     runs_of,
 )
+from .transfer.queue import add_job
 
 State = Literal["closed", "running", "unattended", "interrupted", "elsewhere"]
 
@@ -78,8 +94,26 @@ def look_at(folder: SessionFolder) -> OpenSession:
     """The state of one session; changes nothing.
 
     Raises:
-        SessionError: the folder is no session.
+        SessionError: the folder is no session, or cannot be read.
     """
+    try:
+        return _look_at(folder)
+    except SessionError:
+        raise
+    except OSError as error:
+        raise _unreadable(folder.path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> SessionError:
+    return SessionError(
+        f"This cannot be read: {error.strerror or error}.",
+        code="session-unreadable",
+        where=str(path),
+        fix=f"Bring its disk back, or check it; then: openscope recover {path}",
+    )
+
+
+def _look_at(folder: SessionFolder) -> OpenSession:
     if not folder.journal.is_file():
         raise SessionError(
             "This is no session folder: it has no journal.",
@@ -97,27 +131,50 @@ def state_of(folder: SessionFolder, record: SessionRecord) -> State:
         return "closed"
     if _is_elsewhere(folder, record):
         return "elsewhere"
-    lock = session_lock(folder.path)
-    if not lock.acquire():
+    if has_launcher(folder.path):
         return "running"
-    lock.release()
     return "unattended" if any(map(guard_lives, runs_of(folder))) else "interrupted"
 
 
 def _is_elsewhere(folder: SessionFolder, record: SessionRecord) -> bool:
     host = record.opened.get("host")
-    return bool(host) and host != platform.node() and folder.path not in open_sessions()
+    return bool(host) and host != platform.node() and not is_noted_open(folder.path)
 
 
-def find_open(roots: Iterable[Path] = ()) -> list[OpenSession]:
-    """Sessions that were never closed: those this machine knows of, and those below `roots`."""
-    folders = dict.fromkeys(open_sessions())
-    for root in roots:
-        folders |= {journal.parent.absolute(): None for journal in root.glob("*/journal.jsonl")}
-        if (root / "journal.jsonl").is_file():
-            folders[root.absolute()] = None
-    looked = [look_at(SessionFolder(folder)) for folder in folders]
-    return [session for session in looked if session.state != "closed"]
+def find_open(
+    root: Path | None = None, *, on_failure: Callable[[SessionError], object] = lambda _: None
+) -> list[OpenSession]:
+    """Sessions that were never closed.
+
+    Args:
+        root: a folder of sessions, to find those in it; None for all that this machine knows of.
+        on_failure: told of each session that cannot be read. It keeps none of the others back.
+
+    Raises:
+        SessionError: `root` cannot be read.
+    """
+    found = []
+    for folder in open_sessions(unsure=True) if root is None else _in_folder(plain_path(root)):
+        try:
+            session = look_at(SessionFolder(folder))
+        except SessionError as error:
+            on_failure(error)
+            continue
+        if session.state != "closed":
+            found.append(session)
+    return found
+
+
+def _in_folder(root: Path) -> list[Path]:
+    """The sessions in a folder, and the open ones that are known to lie deeper in it."""
+    within = Path(session_key(root))
+    known = {session_key(folder): folder for folder in open_sessions(unsure=True)}
+    deep = {key: folder for key, folder in known.items() if within in Path(key).parents}
+    try:
+        inside = [path for path in sorted(root.iterdir()) if has_journal(path, unsure=True)]
+    except OSError as error:
+        raise _unreadable(root, error) from error
+    return list(({session_key(folder): folder for folder in inside} | deep).values())
 
 
 def find_session(named: str) -> SessionFolder:
@@ -126,10 +183,10 @@ def find_session(named: str) -> SessionFolder:
     Raises:
         SessionError: there is none, or several.
     """
-    path = Path(named).expanduser().absolute()
-    if (path / "journal.jsonl").is_file():
-        return SessionFolder(path)
-    for folder in open_sessions():
+    path = plain_path(Path(named).expanduser())
+    if has_journal(path):
+        return SessionFolder(as_noted(path))
+    for folder in open_sessions(unsure=True):
         if folder.name == named:
             return SessionFolder(folder)
     from .session.index import locate
@@ -141,7 +198,8 @@ def find_session(named: str) -> SessionFolder:
 def adopted(folder: SessionFolder) -> Iterator[Journal]:
     """Become the launcher of a session that has lost its own: hold its lock and write its journal.
 
-    What holds it for a moment, such as a report that is sealed, is waited for.
+    If it is a closed one, and sealing it anew was cut off, that is finished first. What holds it
+    for a moment, such as a report that is sealed, is waited for.
 
     Raises:
         SessionError: another launcher holds it.
@@ -161,19 +219,73 @@ def adopted(folder: SessionFolder) -> Iterator[Journal]:
     journal = Journal(fallback_journal(folder.path))
     try:
         journal.open(folder.journal)
+        if noted_sealing(folder.path):
+            _finish_sealing(folder, journal)
         yield journal
     finally:
         journal.close()
         lock.release()
 
 
-def recover(folder: SessionFolder, *, from_elsewhere: bool = False) -> SessionRecord:
+def finish_sealing(folder: SessionFolder) -> None:
+    """Finish sealing a closed session anew, where that was cut off.
+
+    Raises:
+        SessionError: another launcher holds the session.
+    """
+    if noted_sealing(folder.path):
+        with adopted(folder):
+            """Whoever adopts it finishes that first."""
+
+
+def _finish_sealing(folder: SessionFolder, journal: Journal) -> None:
+    """Finish what a crash or a power cut left of sealing a closed session anew. A manifest that is
+    not the one that was to be sealed is left as it is, to be found as damaged."""
+    record, sought = read_record(folder.journal), noted_sealing(folder.path)
+    if record.closed is not None and folder.manifest.is_file():
+        is_new = sha256_of(folder.manifest) == sought
+        if is_new and sought != (record.sealed or {}).get("sha256"):
+            record_sealing(folder, journal, sought, read_manifest(folder)["files"])
+        if is_new:
+            by = record.closed.get("closed_by")
+            closing = Closing(folder, journal, "recovery" if by == "recovery" else "launcher")
+            finish_closing(closing, read_record(folder.journal))
+            note_for_history(folder.path)
+    forget_sealing(folder.path)
+
+
+def record_sealing(
+    folder: SessionFolder, journal: Journal, sha256: str, files: Mapping[str, Any]
+) -> None:
+    """Record that a closed session was sealed anew; its copies are now older than it.
+
+    Args:
+        folder: the session folder.
+        journal: its journal, adopted.
+        sha256: the checksum of its new manifest.
+        files: what that lists.
+    """
+    size = sum(entry["size"] for entry in files.values())
+    journal.record(ManifestSealed(sha256, len(files), size))
+    record = read_record(folder.journal)
+    for copy in record.copies if record.freed is None else ():
+        add_job(folder.path, str(copy.get("destination", "")), why="The session was changed.")
+
+
+def recover(
+    folder: SessionFolder,
+    *,
+    from_elsewhere: bool = False,
+    on_ended: Callable[[], object] = lambda: None,
+) -> SessionRecord:
     """Close a session that has lost its launcher; if its acquisition still runs, wait for its end
-    first. Nothing is done to a session that is closed.
+    first. Of a session that is closed, only a sealing that was cut off is finished.
 
     Args:
         folder: the session folder.
         from_elsewhere: whether somebody knows that the other computer runs it no more.
+        on_ended: called when nothing of its acquisition runs any more, and only records are left
+            to be finished.
 
     Raises:
         SessionError: another launcher holds it, another computer may be running it, or a record
@@ -181,8 +293,9 @@ def recover(folder: SessionFolder, *, from_elsewhere: bool = False) -> SessionRe
     """
     session = look_at(folder)
     if session.state == "closed":
+        finish_sealing(folder)
         forget_session(folder.path)
-        return session.record
+        return read_record(folder.journal)
     if session.state == "elsewhere" and not from_elsewhere:
         raise SessionError(
             "Another computer opened this session and may still be running it.",
@@ -192,14 +305,14 @@ def recover(folder: SessionFolder, *, from_elsewhere: bool = False) -> SessionRe
             f"openscope recover {folder.path} --from-elsewhere",
         )
     try:
-        return _recover(folder)
+        return _recover(folder, on_ended)
     except SessionError:
         raise
     except OSError as error:
         raise left_open(folder, fallback_journal(folder.path), error) from error
 
 
-def _recover(folder: SessionFolder) -> SessionRecord:
+def _recover(folder: SessionFolder, on_ended: Callable[[], object]) -> SessionRecord:
     with adopted(folder) as journal, ExitStack() as held:
         for run_folder in runs_of(folder):
             # Holding the guard's lock, so that none that was ordered can still start.
@@ -209,6 +322,7 @@ def _recover(folder: SessionFolder) -> SessionRecord:
                 if guard_lock.acquire():
                     break
             held.callback(guard_lock.release)
+        on_ended()
         record = read_record(folder.journal)
         if not record.outcome:
             _judge(folder, journal, record)

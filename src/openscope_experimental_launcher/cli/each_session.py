@@ -40,7 +40,7 @@ def when_settled(look: Callable[[SessionFolder], Answer]) -> Callable[[SessionFo
         while True:
             sealed = read_record(folder.journal).sealed
             answer = look(folder)
-            if answer.good:
+            if answer.good or sealed is None:
                 return answer
             at_work = session_lock(folder.path)
             at_work.acquire(patience_s=_AT_WORK_S)

@@ -57,9 +57,10 @@ def offer_recovery(*, wait: bool) -> None:
     if not open_sessions():
         return
     from ..parameters.prompts import ask, is_interactive
-    from ..recovery import find_open, recover
+    from ..recovery import find_open
+    from .recover import close_lost
 
-    for session in find_open():
+    for session in find_open(on_failure=lambda error: sys.stdout.write(error.render() + "\n")):
         if session.state == "running":
             continue
         sys.stdout.write(session.describe() + "\n")
@@ -67,7 +68,7 @@ def offer_recovery(*, wait: bool) -> None:
         if verb == "attach" or not wait or not is_interactive():
             sys.stdout.write(f"  openscope {verb} {session.folder.path}\n")
         elif ask("Close it now? (y/n)", default="y").lower().startswith("y"):
-            record = recover(session.folder)
+            record = close_lost(session.folder)
             sys.stdout.write(f"  Closed: {record.outcome}. {record.reason}\n")
 
 

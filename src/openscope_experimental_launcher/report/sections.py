@@ -10,7 +10,7 @@ from ..display.words import clock, count, event_in_words
 from ..masking import mask_values
 from ..session.output import tail
 from ..session.past import as_object
-from ..session.state import session_lock
+from ..session.state import has_launcher
 from .incident import missing_metadata, parameter_changes
 from .output import STREAMS
 from .reading import Story
@@ -45,14 +45,10 @@ def state_of(story: Story) -> str:
     """The outcome, or for a session that was not closed `running` or `not closed`."""
     if story.outcome:
         return story.outcome
-    lock = session_lock(story.folder.path)
     try:
-        free = lock.acquire()
+        return "running" if has_launcher(story.folder.path) else "not closed"
     except OSError:
         return "not closed"
-    if free:
-        lock.release()
-    return "not closed" if free else "running"
 
 
 def is_incident(state: str) -> bool:

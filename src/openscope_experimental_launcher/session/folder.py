@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from datetime import datetime, timedelta
@@ -71,6 +72,16 @@ class SessionFolder(NamedTuple):
         return self.logs / (f"{stream}.log" if attempt == 1 else f"{stream}_{attempt}.log")
 
 
+def plain_path(path: Path) -> Path:
+    """A path from its root on, without `..` where that names the same place. Links stay."""
+    absolute = path.absolute()
+    if ".." not in absolute.parts:
+        return absolute
+    short = os.path.abspath(absolute)  # noqa: PTH100 - no links are to be replaced
+    same = os.path.realpath(short) == os.path.realpath(absolute)
+    return Path(short) if same else absolute
+
+
 def is_record(name: str) -> bool:
     """Whether a file tells of the session and is none of its data: it stays when those are removed.
 
@@ -110,7 +121,7 @@ def claim(output_root: Path, subject_id: str, *, agreed_name: str = "") -> Sessi
     when = datetime.now()
     for _ in range(_CLAIM_TRIES):
         folder = SessionFolder(
-            (output_root / (agreed_name or session_name(subject_id, when))).absolute()
+            plain_path(output_root) / (agreed_name or session_name(subject_id, when))
         )
         _check_inside(folder.path, output_root)
         try:

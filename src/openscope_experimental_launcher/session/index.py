@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import SessionError
 from ..locks import ProcessLock
-from .folder import SessionFolder
+from .folder import SessionFolder, plain_path
 from .index_file import (
     BUSY,
     COLUMNS,
@@ -196,7 +196,7 @@ class History:
                 where=str(root),
                 fix="Name the folder in which the session folders lie.",
             )
-        remember_root(root.absolute())
+        remember_root(plain_path(root))
         return self.read(folders)
 
     def rebuild(self) -> int:
@@ -284,9 +284,9 @@ def open_history(on_progress: Progress = lambda done, total: None) -> Iterator[H
 def sessions_below(root: Path) -> list[Path]:
     """The session folders in a folder of sessions, or that folder when it is one itself."""
     if (root / "journal.jsonl").is_file():
-        return [root.absolute()]
+        return [plain_path(root)]
     try:
-        with os.scandir(root.absolute()) as entries:
+        with os.scandir(plain_path(root)) as entries:
             inside = sorted(entry.path for entry in entries if entry.is_dir())
     except OSError:
         return []
@@ -303,7 +303,7 @@ def locate(named: str, on_progress: Progress = lambda done, total: None) -> Sess
     Raises:
         SessionError: there is none, or several.
     """
-    path = Path(named).expanduser().absolute()
+    path = plain_path(Path(named).expanduser())
     if (path / "journal.jsonl").is_file():
         return SessionFolder(path)
     with open_history(on_progress) as history:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SessionError
-from ..files import sha256_of, write_json
+from ..files import json_bytes, sha256_of, write_atomic
 from .folder import SessionFolder
 
 MANIFEST_VERSION = 1
@@ -92,7 +93,24 @@ def read_manifest(folder: SessionFolder) -> dict[str, Any]:
     )
 
 
-def seal(folder: SessionFolder, manifest: dict[str, Any]) -> str:
-    """Write the manifest; returns its own SHA-256, which goes into the journal."""
-    write_json(folder.manifest, manifest)
-    return sha256_of(folder.manifest)
+def seal(
+    folder: SessionFolder,
+    manifest: dict[str, Any],
+    *,
+    beforehand: Callable[[str], object] = lambda _: None,
+) -> str:
+    """Write the manifest.
+
+    Args:
+        folder: the session folder.
+        manifest: what to write.
+        beforehand: told its SHA-256 before it is written.
+
+    Returns:
+        Its own SHA-256, which goes into the journal.
+    """
+    content = json_bytes(manifest)
+    digest = hashlib.sha256(content).hexdigest()
+    beforehand(digest)
+    write_atomic(folder.manifest, content)
+    return digest

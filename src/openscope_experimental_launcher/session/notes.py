@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..files import write_json
 from .journal import Journal, NoteAdded, iso_now
-from .state import short_hash, state_folder
+from .state import session_hash, state_folder
 
 
 class WaitingNote(NamedTuple):
@@ -51,7 +51,7 @@ def leave_note(session_folder: Path, text: str, by: str) -> None:
     """
     number = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
     note = WaitingNote(number, text, by, iso_now(), round(time.monotonic(), 6))
-    file = _notes_folder() / f"{short_hash(str(session_folder))}-{number}.json"
+    file = _notes_folder() / f"{session_hash(session_folder)}-{number}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, note._asdict(), mode=0o600)
 
@@ -80,7 +80,7 @@ def take_in_notes(session_folder: Path, journal: Journal) -> None:
 
 
 def _waiting(session_folder: Path) -> list[tuple[Path, WaitingNote]]:
-    folder, begin = _notes_folder(), short_hash(str(session_folder))
+    folder, begin = _notes_folder(), session_hash(session_folder)
     try:
         names = os.listdir(folder)  # noqa: PTH208 - four times a second, and mostly not there
     except OSError:

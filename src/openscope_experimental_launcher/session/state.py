@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 
-from ..files import replace_file
-from ..locks import ProcessLock
+from ..files import replace_file, write_atomic
+from ..locks import ProcessLock, is_held
 
 STATE_VARIABLE = "OPENSCOPE_STATE_DIRECTORY"
 
@@ -48,7 +49,7 @@ def fallback_folder() -> Path:
 
 def fallback_journal(session_folder: Path) -> Path:
     """Where the events of a session go while its own disk cannot take them."""
-    return fallback_folder() / f"{short_hash(str(session_folder))}.jsonl"
+    return fallback_folder() / f"{session_hash(session_folder)}.jsonl"
 
 
 def session_lock(session_folder: Path) -> ProcessLock:
@@ -57,7 +58,46 @@ def session_lock(session_folder: Path) -> ProcessLock:
     Args:
         session_folder: absolute path of the session folder.
     """
-    return ProcessLock(locks_folder() / f"session-{short_hash(str(session_folder))}.lock")
+    return ProcessLock(locks_folder() / f"session-{session_hash(session_folder)}.lock")
+
+
+def has_launcher(session_folder: Path) -> bool:
+    """Whether a launcher is at work on a session at this moment."""
+    return is_held(session_lock(session_folder).path)
+
+
+def session_key(session_folder: Path) -> str:
+    """What a session folder is known by: the same for all spellings of its path, through links,
+    with `..`, and in whatever case where the system does not tell case apart.
+
+    It is for comparing and for names of files. People, and programs, are shown the path as it was
+    named: a drive of Windows may stand for a share, whose own name not every program takes.
+    """
+    path = str(session_folder.absolute())
+    try:
+        return _key_of_what_is_there(path)
+    except OSError:  # its disk is away
+        return os.path.normcase(os.path.realpath(path))
+
+
+@lru_cache(maxsize=1024)
+def _key_of_what_is_there(path: str) -> str:
+    # Kept, so that who works on a session knows it by the same key when its disk is away.
+    return os.path.normcase(os.path.realpath(path, strict=True))
+
+
+def is_same_session(named: str, key: str) -> bool:
+    """Whether the folder of a session, as its launcher named it, has this `session_key`."""
+    # Its launcher made the folder, so its name is no link. Others need not be looked for on
+    # disks that may be away.
+    if os.path.normcase(os.path.basename(named)) != os.path.basename(key):  # noqa: PTH119
+        return False
+    return session_key(Path(named)) == key
+
+
+def session_hash(session_folder: Path) -> str:
+    """A file name for what belongs to a session, the same for all spellings of its path."""
+    return short_hash(session_key(session_folder))
 
 
 def short_hash(text: str) -> str:
@@ -104,10 +144,67 @@ def known_roots() -> list[Path]:
     return [named for note in notes if (named := _named_by(note)) is not None]
 
 
-def open_sessions() -> list[Path]:
+def open_sessions(*, unsure: bool = False) -> list[Path]:
     """Folders of the sessions of this machine that were opened and not closed: running ones, and
-    those whose launcher was lost. Folders that are gone are passed over."""
-    return _named_in("open")
+    those whose launcher was lost. Folders that are gone are passed over.
+
+    Args:
+        unsure: whether to give those too that cannot be looked at, on a disk that fails.
+    """
+    return _named_in("open", unsure=unsure)
+
+
+def is_noted_open(session_folder: Path) -> bool:
+    """Whether a session was opened on this machine and not closed."""
+    return _open_session(session_folder).exists()
+
+
+def as_noted(session_folder: Path) -> Path:
+    """The folder of an open session as its launcher named it; as it is given when it is none."""
+    return _named_by(_open_session(session_folder)) or session_folder
+
+
+def has_journal(session_folder: Path, *, unsure: bool = False) -> bool:
+    """Whether a folder is a session's.
+
+    Args:
+        session_folder: the folder.
+        unsure: the answer where the disk gives none.
+    """
+    try:
+        return (session_folder / "journal.jsonl").is_file()
+    except OSError:
+        return unsure
+
+
+def note_sealing(session_folder: Path, sha256: str) -> None:
+    """Note which manifest a closed session is about to be sealed with anew: if that is cut off
+    before the journal says so, this tells it from a manifest that was damaged."""
+    note = _sealing(session_folder)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(note, f"{sha256}\n{session_folder}".encode("utf-8", "surrogateescape"))
+
+
+def noted_sealing(session_folder: Path) -> str:
+    """The SHA-256 of the manifest that a session was about to be sealed with; empty when its last
+    sealing is over."""
+    return _read_note(_sealing(session_folder)).partition("\n")[0]
+
+
+def forget_sealing(session_folder: Path) -> None:
+    """Note that a session was sealed anew, and closed."""
+    _sealing(session_folder).unlink(missing_ok=True)
+
+
+def cut_off_sealings() -> list[Path]:
+    """Folders of the closed sessions whose sealing was begun, and is not going on now."""
+    notes = sorted((state_folder() / "sealing").glob("*.txt"))
+    named = [Path(folder) for note in notes if (folder := _read_note(note).partition("\n")[2])]
+    return [folder for folder in named if has_journal(folder) and not has_launcher(folder)]
+
+
+def _sealing(session_folder: Path) -> Path:
+    return state_folder() / "sealing" / f"{session_hash(session_folder)}.txt"
 
 
 def note_pending(session_folder: Path, pending: bool) -> None:
@@ -130,21 +227,25 @@ def pending_sessions() -> list[Path]:
 
 
 def _pending_session(session_folder: Path) -> Path:
-    return state_folder() / "pending" / f"{short_hash(str(session_folder))}.txt"
+    return state_folder() / "pending" / f"{session_hash(session_folder)}.txt"
 
 
-def _named_in(kind: str) -> list[Path]:
+def _named_in(kind: str, *, unsure: bool = False) -> list[Path]:
     notes = sorted((state_folder() / kind).glob("*.txt"))
     named = filter(None, map(_named_by, notes))
-    return [folder for folder in named if (folder / "journal.jsonl").is_file()]
+    return [folder for folder in named if has_journal(folder, unsure=unsure)]
 
 
 def _named_by(note: Path) -> Path | None:
-    try:
-        named = note.read_text("utf-8", "surrogateescape")
-    except (FileNotFoundError, PermissionError):  # another launcher is dealing with it
-        return None
+    named = _read_note(note)
     return Path(named) if named else None  # an empty one is being written
+
+
+def _read_note(note: Path) -> str:
+    try:
+        return note.read_text("utf-8", "surrogateescape")
+    except (FileNotFoundError, PermissionError):  # another launcher is dealing with it
+        return ""
 
 
 def _write_note(note: Path, named: Path) -> None:
@@ -153,8 +254,8 @@ def _write_note(note: Path, named: Path) -> None:
 
 
 def _to_be_indexed(session_folder: Path) -> Path:
-    return state_folder() / "history" / "new" / f"{short_hash(str(session_folder))}.txt"
+    return state_folder() / "history" / "new" / f"{session_hash(session_folder)}.txt"
 
 
 def _open_session(session_folder: Path) -> Path:
-    return state_folder() / "open" / f"{short_hash(str(session_folder))}.txt"
+    return state_folder() / "open" / f"{session_hash(session_folder)}.txt"

@@ -16,6 +16,7 @@ from .folder import NAME_PATTERN, SessionFolder
 from .journal import is_event, journal_bytes
 from .manifest import listed_files, read_manifest
 from .record import SessionRecord, fold
+from .unclosed import not_closed
 
 _RECORDS = (
     "given_parameters",
@@ -69,7 +70,9 @@ def validate(folder: SessionFolder) -> list[Part]:
         _part("name", _check_name(folder, journal), folder.name),
         _part("files", _check_files(folder, journal.record), "the records are there"),
         _check_manifest(folder, journal.record),
-        _part("journal", _check_journal(journal), f"{len(journal.events):,} events, closed"),
+        _part(
+            "journal", _check_journal(folder, journal), f"{len(journal.events):,} events, closed"
+        ),
     ]
 
 
@@ -138,8 +141,7 @@ def _is_object(path: Path) -> bool:
 def _check_manifest(folder: SessionFolder, record: SessionRecord) -> Part:
     if record.sealed is None:
         words = "The session was never sealed, so nothing says which files it had."
-        fix = f"Close it: openscope recover {folder.path}"
-        return Part("manifest", "", [Finding("error", "session-not-closed", words, fix=fix)])
+        return Part("manifest", "", [_unclosed(folder, words, "")])
     try:
         listed = read_manifest(folder)["files"]
     except SessionError as error:
@@ -171,7 +173,7 @@ def _check_manifest(folder: SessionFolder, record: SessionRecord) -> Part:
     return Part("manifest", "" if findings else words, findings)
 
 
-def _check_journal(journal: Looked) -> Iterator[Finding]:
+def _check_journal(folder: SessionFolder, journal: Looked) -> Iterator[Finding]:
     record, names = journal.record, [event["name"] for event in journal.events]
     if journal.passed_over:
         many = journal.passed_over
@@ -188,8 +190,12 @@ def _check_journal(journal: Looked) -> Iterator[Finding]:
             yield _broken("journal-incomplete", f"The event {needed} is missing.")
     if not names or names[-1] != "session.closed":
         words = "The session was not closed: the journal does not end with session.closed."
-        fix = "Close it: openscope recover SESSION"
-        yield Finding("error", "session-not-closed", words, "journal.jsonl", fix)
+        yield _unclosed(folder, words, "journal.jsonl")
+
+
+def _unclosed(folder: SessionFolder, words: str, where: str) -> Finding:
+    error = not_closed(folder, words)
+    return Finding("error", error.code, error.message, where, error.fix)
 
 
 def _milestones(record: SessionRecord) -> Iterator[str]:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ..errors import SessionError
 from ..files import sha256_of
 from .folder import SessionFolder, is_record
 from .manifest import listed_files, read_manifest
 from .record import read_record
+from .unclosed import not_closed
 
 _HASHERS = 4
 
@@ -64,12 +64,8 @@ def verify(
     """
     record = read_record(folder.journal) if folder.journal.is_file() else None
     if record is None or record.sealed is None:
-        raise SessionError(
-            "This session was never sealed, so there is nothing to compare it with.",
-            code="session-not-closed",
-            where=str(folder.path),
-            fix="Close it first: openscope recover SESSION",
-        )
+        words = "This session was never sealed, so there is nothing to compare it with."
+        raise not_closed(folder, words)
     listed = read_manifest(folder)["files"]
     there = {path.relative_to(folder.path).as_posix() for path in listed_files(folder)}
     gone = listed.keys() - there

@@ -28,7 +28,7 @@ from ..files import write_json
 from ..jsonl import LineFollower, LineLog, read_lines
 from ..locks import ProcessLock, is_held
 from ..session.folder import SessionFolder
-from ..session.state import runs_folder
+from ..session.state import is_same_session, runs_folder, session_key
 from .awake import keep_awake_for
 from .spawn import COOKIE, NOT_STARTED, order_guard
 
@@ -340,10 +340,11 @@ class Acquisition:
 
 def runs_of(session: SessionFolder) -> list[Path]:
     """The run folders of a session that are on this machine, oldest first."""
+    key = session_key(session.path)
     found = [
         spec_file.parent
         for spec_file in runs_folder().glob("*/spec.json")
-        if read_spec(spec_file).get("session_folder") == str(session.path)
+        if is_same_session(str(read_spec(spec_file).get("session_folder") or ""), key)
     ]
     return sorted(found, key=lambda folder: (folder / "spec.json").stat().st_mtime)
 

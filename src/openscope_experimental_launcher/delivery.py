@@ -16,7 +16,7 @@ from typing import NamedTuple
 from .amending import close_again
 from .errors import LauncherError, SessionError, TransferError
 from .files import sha256_of
-from .recovery import adopted
+from .recovery import adopted, finish_sealing
 from .session.folder import SessionFolder
 from .session.journal import SessionCopied, iso_now
 from .session.record import read_record
@@ -104,6 +104,7 @@ def deliver(
                 where=str(folder.path),
                 fix="Bring its disk back; or forget the copy: openscope transfer SESSION --forget",
             )
+        finish_sealing(folder)
         with ExitStack() as held:
             copies, delivered = _begin(folder, wanted, held)
             if copies:

@@ -12,6 +12,7 @@ from ..files import sha256_of
 from ..session.folder import SessionFolder
 from ..session.manifest import read_manifest
 from ..session.record import SessionRecord
+from ..session.unclosed import not_closed
 from .onefile import Item
 from .paths import extended
 from .places import is_link
@@ -122,12 +123,8 @@ def sealed_session(
 
 def _check_whole(folder: SessionFolder, record: SessionRecord) -> None:
     if record.closed is None or record.sealed is None:
-        raise SessionError(
-            "The session was never closed, so nothing proves what its files should be.",
-            code="session-not-closed",
-            where=str(folder.path),
-            fix=f"Close it first: openscope recover {folder.path}",
-        )
+        words = "The session was never closed, so nothing proves what its files should be."
+        raise not_closed(folder, words)
     if record.freed is not None:
         raise SessionError(
             "The data of this session were removed here, after copies of it had been verified.",

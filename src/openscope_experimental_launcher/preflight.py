@@ -17,7 +17,7 @@ from .parameters.paths import drive_error, on_missing_drive
 from .parameters.placeholders import SLOT_FOLDER
 from .plan import Plan
 from .session.folder import session_name
-from .session.state import locks_folder, runs_folder, session_lock
+from .session.state import has_launcher, locks_folder, runs_folder
 from .supervision.strays import live_runs
 
 if TYPE_CHECKING:
@@ -298,16 +298,13 @@ def busy_findings(plan: Plan) -> list[Finding]:
     findings = []
     for run in live_runs(runs_folder()):
         session, user = run.get("session_uuid", "?"), run.get("user_id", "")
-        ways = _WAIT if _has_launcher(run) else _ways_without_launcher(session)
+        attended = has_launcher(Path(run.get("session_folder", "")))
+        ways = _WAIT if attended else _ways_without_launcher(session)
         if _excludes(run, plan):
             findings.append(_busy(session, run.get("rig_id", ""), user, ways))
         elif checkout and run.get("checkout") == checkout:
             findings.append(_checkout_busy(session, checkout, user, ways))
     return list(dict.fromkeys(findings))  # a session may have several runs
-
-
-def _has_launcher(run: Mapping[str, Any]) -> bool:
-    return is_held(session_lock(Path(run.get("session_folder", ""))).path)
 
 
 def _ways_without_launcher(session: str) -> str:

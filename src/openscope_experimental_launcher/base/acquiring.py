@@ -92,13 +92,11 @@ class Acquiring(Recording):
         acquisition = self._start_guarded(spec, variables)
         self.start_time = acquisition.started_at or datetime.now().astimezone()
         _log.info("The acquisition runs as process %d.", acquisition.pid)
-        self._watch(plan, acquisition)
+        self._watch(acquisition)
 
-    def _watch(self, plan: Plan, acquisition: Acquisition) -> None:
+    def _watch(self, acquisition: Acquisition) -> None:
         """Watch what runs until it has ended. What goes wrong here must not reach it."""
-        folder = self._folder.path if self._folder else None
-        pump = RecordPump(acquisition, self._journal, folder)
-        self._finish = partial(self._ended, plan, acquisition, pump, *self._outputs)
+        pump = self._take_charge(acquisition)
         attempt(pump.start)  # without it, the records are imported at the end
         try:
             self._monitor(acquisition)
@@ -106,6 +104,14 @@ class Acquiring(Recording):
         finally:
             if acquisition.poll() is not None or acquisition.guard_is_gone:
                 self._finish_acquisition()
+
+    def _take_charge(self, acquisition: Acquisition) -> RecordPump:
+        """Be whoever takes in how it ended; returns what imports its records."""
+        folder = self._folder.path if self._folder else None
+        pump = RecordPump(acquisition, self._journal, folder)
+        plan = self._require_plan()
+        self._finish = partial(self._ended, plan, acquisition, pump, *self._outputs)
+        return pump
 
     def _monitor(self, acquisition: Acquisition) -> None:
         failure = attempt(
@@ -138,12 +144,9 @@ class Acquiring(Recording):
         lock = ProcessLock(self._run_folder / "guard.lock")
         while self._finish is not None or not lock.acquire(patience_s=_PROBED_S):
             if self._finish is None:
-                self.bonsai_process = acquisition = Acquisition.attach(self._run_folder)
+                self.bonsai_process = Acquisition.attach(self._run_folder)
                 self.stop_time = None
-                folder = self._folder.path if self._folder else None
-                pump = RecordPump(acquisition, self._journal, folder)
-                plan = self._require_plan()
-                self._finish = partial(self._ended, plan, acquisition, pump, *self._outputs)
+                self._take_charge(self.bonsai_process)
             assert self.bonsai_process is not None  # noqa: S101 - whatever is to be finished runs
             if not self.bonsai_process.guard_is_gone:
                 ask(self.bonsai_process)

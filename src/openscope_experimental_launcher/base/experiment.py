@@ -150,12 +150,11 @@ class BaseExperiment(Acquiring):
             failure = attempt(self._acquire)
         except KeyboardInterrupt:
             broken_off = True
-        running = attempt(lambda: self._see_out(_kill if broken_off else _leave))
-        if running is not None:  # the session stays open, for its recovery
-            raise running.error
-        if broken_off and self._judgement is None:
-            self._judge(Judgement("aborted", "Interrupted before the acquisition started."))
         try:
+            # Where this fails, the session stays open, for its recovery.
+            self._see_out(_kill if broken_off else _leave)
+            if broken_off and self._judgement is None:
+                self._judge(Judgement("aborted", "Interrupted before the acquisition started."))
             if failure is not None and self._folder is not None:
                 self._fail(failure)
             if self.start_time is not None:

@@ -78,6 +78,7 @@ class Acquisition:
         self._unread: list[dict[str, Any]] = []
         self._guard: subprocess.Popen[bytes] | None = None
         self._environment: dict[str, str] = {}
+        self._may_replace = False  # before its start is over, that is in `_order_guard`'s hands
         self._replaced = 0
         self._awake: subprocess.Popen[bytes] | None = None
         self._ordered = threading.Event()
@@ -122,9 +123,7 @@ class Acquisition:
         acquisition._watcher.start()
         try:
             acquisition._order_guard(environment)
-        except BaseException:
-            acquisition._replaced = _MOST_REPLACED  # nobody is to take its place
-            raise
+            acquisition._may_replace = True
         finally:
             acquisition._ordered.set()
         return acquisition
@@ -192,7 +191,7 @@ class Acquisition:
             while True:
                 self._outwait_guard()
                 self._read()
-                if self.ended is not None or not self._replace_guard():
+                if self.ended is not None or not (self._may_replace and self._replace_guard()):
                     break
         finally:
             self._guard_gone.set()

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import TransferError
 from ..files import write_json
 from ..session.folder import SessionFolder
-from .journals import bring_journal, check_journal
+from .journals import bring_journal, check_journal, folder_taken
 from .paths import shown
 
 CLAIM = ".claimed_by.json"
@@ -84,10 +84,4 @@ def _said(file: Path) -> dict[str, Any] | None:
 
 def _taken(owner: Any, copy: Path) -> TransferError:
     whose = owner if isinstance(owner, dict) else {}
-    return TransferError(
-        "Another session of the same name has been copied there, "
-        f"from {whose.get('folder')} on {whose.get('computer')}.",
-        code="copy-folder-taken",
-        where=shown(copy),
-        fix="Give each computer a folder of its own: another --to, network_dir or backup_dir.",
-    )
+    return folder_taken(copy, f", from {whose.get('folder')} on {whose.get('computer')}")

@@ -84,9 +84,19 @@ def _there(target: Path) -> bytes:
 def _check(content: bytes, there: bytes, target: Path) -> None:
     if content.startswith(there) or (content and there.startswith(content)):
         return
-    raise TransferError(
-        "Another session of the same name has been copied there.",
+    raise folder_taken(target.parent)
+
+
+def folder_taken(copy: Path, whose: str = "") -> TransferError:
+    """The error for a copy's folder that belongs to another session.
+
+    Args:
+        copy: the folder.
+        whose: where that session is, as the end of a sentence.
+    """
+    return TransferError(
+        f"Another session of the same name has been copied there{whose}.",
         code="copy-folder-taken",
-        where=shown(target.parent),
+        where=shown(copy),
         fix="Give each computer a folder of its own: another --to, network_dir or backup_dir.",
     )
